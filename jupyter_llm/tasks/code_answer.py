@@ -53,17 +53,19 @@ class CodeCell:
 class CodeAnswer:
     """The cells that a model wrote; none if there is no code in what it said.
 
-    `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`. It is the
-    best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
-    copy of the kernel, None if nobody was to try it; `dropped` are the statements that had run
-    already, and `is_old` says that all of them had, those in the cells too. `mends` say what rules
-    have changed since it was written, and `doubts` what speaks against it, and `num_lost` too.
+    `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`, and
+    `request` is what it answers. It is the best of `num_drafts`, and `num_agreeing` of them have
+    its value. `seen` is the result of trying it in a sealed copy of the kernel, None if it was not
+    tried. `dropped` are the statements that had run already, and `is_old`: all of them had, those
+    in the cells too. `mends` are the changes that rules made to it. `doubts` and `num_lost` count
+    against it.
     """
 
     completion: Completion
     cells: tuple[CodeCell, ...]
     request: Request
     num_drafts: int = 1
+    num_agreeing: int = 0
     seen: Seen | None = None
     dropped: tuple[str, ...] = ()
     is_old: bool = False
@@ -150,7 +152,9 @@ class CodeAnswer:
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
             yield f"left out {count} that already ran; /show draft has it all"
-        if self.num_drafts > 1:
+        if self.num_agreeing > 1:
+            yield f"{self.num_agreeing} of {self.num_drafts} drafts agree"
+        elif self.num_drafts > 1:
             yield f"the best of {self.num_drafts} drafts"
 
 

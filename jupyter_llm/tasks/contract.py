@@ -179,6 +179,10 @@ class Contract:
         is_english = _ENGLISH.search(self.asked) is not None
         return name in self.variables or not is_english or self.asks_for_change
 
+    def reads_data(self, source: str) -> bool:
+        """Whether code uses a variable of the user's, or reads a file."""
+        return bool(used(source, self.namespace)) or _READS_FILE.search(source) is not None
+
     def look(self, namespace: dict[str, Any]) -> dict[str, Any]:
         """Call the examples, in a sealed copy; return what is wrong, and the values asked for."""
         own = [one for one in self.examples if one.name in namespace]
@@ -296,12 +300,12 @@ class Contract:
 
     def _invented(self, source: str) -> Iterator[str]:
         named = plainly_mentioned(self.asked, self.namespace)
-        is_own = used(source, self.namespace) or _READS_FILE.search(source) or self.signature
         tree = parse_cell(source)
         nodes = [*ast.walk(tree)] if tree is not None else []
         literals = (node for node in nodes if isinstance(node, (ast.List, ast.Tuple)))
         parts = (part for node in literals for part in node.elts)
         num_values = sum(isinstance(part, ast.Constant) for part in parts)
+        is_own = self.signature or self.reads_data(source)
         if named and not is_own and num_values >= _LEAST_DATA:
             yield f"invents data and does not use `{named[0]}`"
         for node in nodes:

@@ -157,13 +157,13 @@ class _Drafts:
         took_s, judge, answers = time.monotonic() - self._began_s, self._judge, self._answers
         try:
             answers.append(judge.read(first, self._request, step="Trying the code"))
-            is_over = judge.is_good(answers[0]) or first.finish_reason == "cancelled"
+            is_over = first.finish_reason == "cancelled"
             if not is_over and script is not None and judge.lacks(answers[0]):
                 written = self._request.answer_prefix + first.text.rstrip()
                 following = script.following(self._request, written)
                 both = [*answers, *self._read([replace(following, conversation=None)])]
                 answers[:] = [max(both, key=judge.merit)]
-            if not is_over and not judge.is_good(answers[0]):
+            if not is_over and not self._is_settled(script):
                 params = self._request.params
                 # With a seed or at temperature 0 another run writes the same drafts.
                 is_fixed = params.seed is not None or params.temperature == 0
@@ -171,14 +171,31 @@ class _Drafts:
                 for requests in self._others(first, num_drafts):
                     for answer in self._read(requests, end_s):
                         answers.append(answer)
-                        if judge.is_good(answer):
+                        if self._is_settled(script):
                             break
-                    if judge.is_good(answers[-1]):
+                    if self._is_settled(script):
                         break
         except KeyboardInterrupt:
             raise self._interrupted(first) from None
-        best = max(answers, key=judge.merit)  # of equals the earliest
-        return replace(best, num_drafts=len(answers))
+        return self._chosen()
+
+    def _is_settled(self, script: Script | None) -> bool:
+        """Whether a draft is good, and after a program its value is that of another good draft."""
+        good = [one for one in self._answers if self._judge.is_good(one)]
+        values = [self._judge.value_of(one) for one in good]
+        is_sure = script is None or "" in values or len({*values}) < len(values)
+        return bool(good) and is_sure
+
+    def _chosen(self) -> CodeAnswer:
+        """Return the best draft; of equals the one whose value most drafts have, or the first."""
+        answers, judge = self._answers, self._judge
+        num_agreeing = [judge.num_agreeing(one, answers) for one in answers]
+        pairs = zip(answers, num_agreeing, strict=True)
+        best, num = max(pairs, key=lambda pair: (*judge.merit(pair[0]), pair[1]))
+        num_good = sum(map(judge.is_good, answers))
+        if num == 1 and num_good > 1:
+            best = replace(best, doubts=(f"{num_good} drafts have {num_good} results",))
+        return replace(best, num_drafts=len(answers), num_agreeing=num)
 
     def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:
         """Yield other drafts as they are complete; those that fail are left out."""
@@ -198,17 +215,21 @@ class _Drafts:
     def _others(self, first: Completion, total: int) -> Iterator[list[Request]]:
         """Yield requests for more drafts, which are written together.
 
-        The one after a program answers the chat, since the two prompts fail on different requests.
-        It comes alone: others would wait for its long prompt to be read. The last one of all reads
-        the fault of the draft before.
+        One after a program answers the chat, since the two prompts fail on different requests: the
+        next one, or after a good draft the one after that, which has a long prompt to read. It
+        comes alone: others would wait for that. The last one of all reads the fault of the draft
+        before.
         """
         others = _others(self._request, first, total)
         chat = replace(self._as_chat, conversation=None)
+        is_good = self._judge.is_good(self._answers[-1])
         if others and self._as_chat is not self._request:
-            yield [
-                replace(chat, params=replace(chat.params, max_tokens=others[0].params.max_tokens))
-            ]
-            del others[0]
+            params = replace(chat.params, max_tokens=others[0].params.max_tokens)
+            others.insert(is_good, replace(chat, params=params))
+            del others[total - 1 :]
+            for one in others[: 1 + is_good]:
+                yield [one]
+            del others[: 1 + is_good]
         answer = self._answers[-1]
         if others and isinstance(chat.prompt, tuple) and (why := self._judge.complaint(answer)):
             turns = Message("assistant", code_block(answer.source)), Message("user", why)

@@ -117,15 +117,54 @@ def test_where_it_is_not_good_a_draft_answers_the_chat_and_more_go_on_with_the_p
     assert {request.conversation for request in (chat, *others)} == {None}
 
 
+@pytest.mark.parametrize(
+    ("drafts", "landed", "line"),
+    [
+        (["max(dice)", "m = dice[1]\nm"], "max(dice)", "2 of 2 drafts agree"),
+        (["min(dice)", "max(dice)", "print(max(dice))"], "max(dice)", "2 of 3 drafts agree"),
+        (["min(dice)", "1 / 0", "dice[", "m = min(dice)"], "min(dice)", "2 of 4 drafts agree"),
+        ([f"dice[0] + {number}" for number in range(4)], "dice[0] + 0", "4 drafts have 4 results"),
+        (["dice[0] / 3", "f'{dice[0]:.7f} pips'", "dice[0] * 1.0 / 3"], "dice[0] / 3", "2 of 3"),
+    ],
+)
+def test_of_drafts_with_different_values_the_one_that_another_confirms_is_used(
+    drafts: list[str], landed: str, line: str, shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "dice = [3, 5]", store_history=True)
+    small.replies.extend(drafts)
+    shown = run(shell, "%%llm -f code\nthe number of dice", store_history=True).text
+    assert f"```python\n{landed}\n```" in shown
+    assert line in shown
+    assert len(small.requests) == len(drafts)
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        "sum([3, 5])",
+        "import random\nrandom.choice(dice)",
+        "import matplotlib.pyplot as plt\nplt.plot(dice)",
+        "def best():\n    return max(dice)",
+    ],
+)
+def test_values_that_may_well_differ_are_not_compared(
+    draft: str, shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "dice = [3, 5]", store_history=True)
+    small.replies.append(draft)
+    shown = run(shell, "%%llm -f code\nplot or define something", store_history=True).text
+    assert "drafts" not in shown
+    assert len(small.requests) == 1
+
+
 def test_a_program_that_only_repeats_writes_its_next_cell(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
     run(shell, "dice = [3, 5]", store_history=True)
-    small.replies.extend(["dice = [3, 5]", "sum(dice)"])
+    small.replies.extend(["dice = [3, 5]", "sum(dice)", "sum(dice)"])
     shown = run(shell, "%%llm -f code\nadd the dice", store_history=True).text
     assert "```python\nsum(dice)\n```" in shown
-    assert "drafts" not in shown
-    first, second = small.requests
+    first, second, _ = small.requests
     assert second.prompt == first.prompt
     assert second.answer_prefix == "dice = [3, 5]\n\n# In[3]:\n"
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import msgspec
+from IPython.lib.pretty import pretty
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
@@ -248,8 +249,28 @@ class DraftRun:
             kind=_encodable(short_name(kind), _MAX_NAME) * (self._value is not None),
             size=shown.size if shown is not None else 0,
             labels=tuple(_encodable(one, _MAX_NAME) for one in _labels(self._value)),
+            value=_encodable(self._value_text()),
             changed=tuple({*old}.intersection(after).union(lost)),
         )
+
+    def _value_text(self) -> str:
+        """Return the text of the value that the code shows, prints, or else binds last."""
+        value: Any = self._value
+        if value is None:
+            value = self._silence.stdout.text.strip() or None
+            with suppress(TypeError, ValueError):  # `print(x)` has the value of `x`
+                value = float(value)
+        if value is None:
+            names = [one.name for one in bindings(self._python) if one.name in self._namespace]
+            value = self._namespace[names[-1]] if names else None
+        if getattr(value, "ndim", None) == 0:  # of NumPy
+            value = value.item()
+        if value is None or callable(value) or isinstance(value, ModuleType):
+            return ""
+        if isinstance(value, float):
+            return f"{value:.6g}"
+        text = value if isinstance(value, str) else pretty(value)
+        return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
 
     def _bindings(self) -> list[Binding]:
         """Return what the code binds and changes; an expression with a new value does neither."""
