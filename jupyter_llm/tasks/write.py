@@ -95,9 +95,10 @@ def write_code(
     The answer begins with a fence of Python and ends with the fence; with a `script` it continues
     that program. `begin`: the start of the code, which the cells include; a draft that adds nothing
     has no cells. The `judge` tries the first draft. If the draft has no result, the program writes
-    one more cell. If there is still no good draft, more are written, and the best is used: after
-    a program the next one answers the chat, and the last one reads the fault of the one before.
-    Code that does not parse is repaired. With a seed the drafts count on from it.
+    one more cell. More drafts are written until one is good and, with a `script`, a second good one
+    has its value; the best is used. One draft after a program answers the chat, and the last one
+    reads the fault of the one before. Code that does not parse is repaired. With a seed the drafts
+    count on from it.
 
     `show` reads the stream of the first draft to its end, and `show_progress` gets the progress of
     the others. All of them take at most three times the time of the first, or `MAX_S` seconds if
