@@ -16,7 +16,6 @@ counts which answers our checks doubt. The parts kaggle and so are held back, to
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import sys
@@ -24,12 +23,13 @@ import tempfile
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+
+from IPython.utils.capture import capture_output
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -71,10 +71,13 @@ def asked(
                 check="",
                 library="",
             )
-            with redirect_stdout(io.StringIO()) as shown, redirect_stderr(io.StringIO()):
+            with capture_output() as shown:
                 write = partial(write_as_ours, options="") if contestant == OURS else write_as_usual
                 code, _drafts, _took_s = session.timed(lambda: write(session, task))  # noqa: B023
-            lines = [line for line in shown.getvalue().splitlines() if line.strip()]
+            texts = (shown.stdout, *(one.data.get("text/plain", "") for one in shown.outputs))
+            lines = [line for text in texts for line in str(text).splitlines() if line.strip()]
+            line = lines[-1].strip("*") if lines else ""
+            doubts, ran, _ = line.partition("ran in a sealed copy")
             yield Answer(
                 part=part,
                 problemset=problems.name,
@@ -82,7 +85,8 @@ def asked(
                 contestant=contestant,
                 question=task.ask,
                 code=code,
-                line=lines[-1] if lines else "",
+                doubts=(doubts,) if ran and doubts else (),
+                line=line,
             )
         session.run(problem.reference_code)
         cells.append(problem.reference_code)

@@ -68,7 +68,7 @@ def without_repeats(source: str, cells: Sequence[str]) -> str:
 
 def write_as_ours(session: Session, task: Task, options: str) -> str:
     error = session.run(
-        f"%%llm -q --new --no-save -f code -n {MAX_TOKENS} -o answer_ {options}\n{task.ask}"
+        f"%%llm --new --no-save -f code -n {MAX_TOKENS} -o answer_ {options}\n{task.ask}"
     )
     if error is not None and "option" in str(error):
         raise UnknownOptionError(str(error))
