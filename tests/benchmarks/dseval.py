@@ -76,7 +76,7 @@ def asked(
                 code, _drafts, _took_s = session.timed(lambda: write(session, task))  # noqa: B023
             texts = (shown.stdout, *(one.data.get("text/plain", "") for one in shown.outputs))
             lines = [line for text in texts for line in str(text).splitlines() if line.strip()]
-            line = lines[-1].strip("*") if lines else ""
+            line = lines[-1].strip("()").removeprefix("inserted below; ") if lines else ""
             doubts, ran, _ = line.partition("ran in a sealed copy")
             yield Answer(
                 part=part,
