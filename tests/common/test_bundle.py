@@ -73,4 +73,5 @@ def value_of(node: ast.expr | None) -> str:
 def test_there_is_no_other_way_into_an_output() -> None:
     package = Path(jupyter_llm.__file__).parent
     found = [way for path in sorted(package.rglob("*.py")) for way in other_ways(path)]
-    assert found == ["panel.py:79"]  # the panel itself, which is a widget and shows no text
+    (panel,) = found  # the panel itself, which is a widget and shows no text
+    assert panel.startswith("panel.py:")
