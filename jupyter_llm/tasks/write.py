@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NUM_DRAFTS = 4
 MAX_S = 60.0  # in which all drafts are written and tried, or three times the time of the first
 _TRY_S = 2.0  # that a draft which is there may be tried in any case
+_LEAST_DIFFERENT = 3  # good drafts without a value in common that are a doubt
 _LEAST_TOKENS = 200  # that another draft may have, however short the first is
 _END = "\n```"
 
@@ -194,7 +195,7 @@ class _Drafts:
         pairs = zip(answers, num_agreeing, strict=True)
         best, num = max(pairs, key=lambda pair: (*judge.merit(pair[0]), pair[1]))
         num_good = sum(map(judge.is_good, answers))
-        if num == 1 and num_good > 1:
+        if num == 1 and num_good >= _LEAST_DIFFERENT:
             best = replace(best, doubts=(f"{num_good} drafts have {num_good} results",))
         return replace(best, num_drafts=len(answers), num_agreeing=num)
 
