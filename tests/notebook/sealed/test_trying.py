@@ -321,3 +321,24 @@ def test_an_answer_counts_while_another_process_holds_the_pipe(
     seen = tried("6 * 7")
     os.close(*held)
     assert seen.result == "42"
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("df.groupby('k').v.sum()", "4 2.5"),
+        ("df.groupby('k').v.sum().reset_index()", "4 2.5"),
+        ("for one in df.groupby('k').v.sum(): print(one)", "4 2.5"),
+        ("total = {k: float(g.v.sum()) for k, g in df.groupby('k')}", "4 2.5"),
+        ("df['w'] = df.v * 2", "1 2 3 6 2.5 5"),
+        ("best = df.k[0], True", "a True"),
+        ("print('none found')", "none found"),
+        ("df.v.mean", ""),
+        ("import math", ""),
+    ],
+)
+def test_equal_numbers_have_the_same_value_in_any_form(
+    source: str, value: str, shell: InteractiveShell
+) -> None:
+    shell.run_cell("import pandas as pd\ndf = pd.DataFrame({'k': list('aab'), 'v': [1, 3, 2.5]})")
+    assert seen_in(shell, source).value == value
