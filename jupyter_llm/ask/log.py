@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from jupyter_llm.ask.prompt_store import KeptPrompt, PromptStore
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request, raw_text
@@ -122,5 +123,4 @@ def _last_line(kept: KeptPrompt) -> str:
         text = "".join(message.content for message in prompt[-1:])
     else:
         text = raw_text(prompt)
-    line = text.rstrip().rpartition("\n")[2].strip()
-    return line if len(line) <= _MAX_PLACE else line[: _MAX_PLACE - 1] + "…"
+    return shorten(text.rstrip().rpartition("\n")[2].strip(), _MAX_PLACE)

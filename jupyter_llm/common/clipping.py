@@ -1,15 +1,20 @@
-"""Cuts long texts down to head and tail, with a line that counts the omitted characters."""
+"""Cuts long texts down, to their beginning or to head and tail."""
 
 from __future__ import annotations
 
 _MANY_TAILS = 4  # this many tails are collected before all but the last is dropped
 
 
+def shorten(text: str, max_chars: int) -> str:
+    """Return the beginning of a text, with "…" in place of its last character if it is cut."""
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
+
+
 def clip(text: str, max_chars: int) -> str:
     """Return a text without its middle if it is longer than `max_chars`.
 
-    The head gets two thirds of the room and the tail one third. Both are cut at a line's end where
-    that costs little.
+    A line counts the omitted characters. The head gets two thirds of the room and the tail one
+    third. Both are cut at a line's end where that costs little.
     """
     if len(text) <= max_chars:
         return text

@@ -28,11 +28,10 @@ METADATA_KEY = "jupyter_llm"
 VERSION = 1
 """The version of the JSON; other versions are not read."""
 
-RecordKind = Literal["answer", "code cell", "completion"]  # the last one only in older notebooks
+RecordKind = Literal["answer", "code cell"]
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
-_MAX_SCALE = 1000  # an adapter's
 _MAX_LICENSE = 200  # characters; some files contain the whole text
 _MAX_COUNT = 2**53  # larger integers lose digits in a front end
 # Fields that older records lack, with their meaning there.
@@ -40,7 +39,6 @@ _MAY_BE_MISSING = {
     "may_repeat": True,
     "is_constrained": False,
     "constraint_sha256": None,
-    "adapter": None,
     "think": None,
     "reasoning_sha256": None,
     "pieces": None,
@@ -71,21 +69,12 @@ def machine_name() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterFacts:
-    """The LoRA adapter of a model, in records of versions that had adapters."""
-
-    file: str
-    sha256: str
-    scale: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """The model that wrote: its name, and its file.
 
     `sha256` is the file's, None if it was not computed yet: hashing must not delay an answer.
-    `original` is in records of version 0.1: the source of a converted copy. `host` is the server
-    that read the prompt, "" for this process, which has a file.
+    `original`: the source of a converted copy. `host` is the server that read the prompt, "" for
+    this process, which has a file.
     """
 
     name: str
@@ -94,7 +83,6 @@ class ModelFacts:
     original: str | None
     quantization: str
     license: str | None
-    adapter: AdapterFacts | None = None
     host: str = ""
 
     @classmethod
@@ -248,10 +236,7 @@ class Provenance:
             raise ProvenanceError("is damaged: its fields are not as we write them.") from None
         del record["version"]
         digest, seed = record.pop("digest"), record.pop("seed")
-        model = content_of(record["model"])
-        if model["adapter"] is not None:
-            model["adapter"] = AdapterFacts(**content_of(model["adapter"]))
-        record["model"] = ModelFacts(**model)
+        record["model"] = ModelFacts(**content_of(record["model"]))
         record["context"] = context = ContextSettings(**content_of(record["context"]))
         sampling = content_of(record.pop("sampling"))
         try:
@@ -286,8 +271,6 @@ def _record_type() -> Any:
     bias = tuple[tuple[int, float | Literal["-inf"]], ...]
     drawn: dict[str, Any] = dict.fromkeys(DRAWN, float) | {"top_k": int}  # always set
 
-    scale: Any = Annotated[float, Meta(ge=-_MAX_SCALE, le=_MAX_SCALE)]
-
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}
         typed_fields = [
@@ -297,12 +280,11 @@ def _record_type() -> Any:
         ]
         return defstruct(kind.__name__, typed_fields, forbid_unknown_fields=True, kw_only=True)
 
-    adapter = object_of(AdapterFacts, sha256=sha256, scale=scale)
     return object_of(
         Provenance,
         *("params", "stated_digest"),
         version=int,
-        model=object_of(ModelFacts, sha256=sha256 | None, adapter=adapter | None),
+        model=object_of(ModelFacts, sha256=sha256 | None),
         seed=count | None,
         sampling=object_of(SamplingParams, *_APART, logit_bias=bias, **drawn),
         context=object_of(ContextSettings, n_ctx=count, n_batch=count, n_gpu_layers=number | None),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jupyter_llm.ask.log import RecordedAnswer
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import aligned, count_of, markdown_table
@@ -36,6 +37,9 @@ State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
 _SOUND = ("recorded", "edited since")
 _VERSION = 1  # of the JSON
 _HEADER = ("", "what", "model", "written", "record")
+ItemKind = RecordKind | Literal["completion"]
+"""A record's kind, or ghost text that a person accepted."""
+
 _WORDS = {"answer": "answer", "code cell": "generated cell", "completion": "completed cell"}
 _MAX_WIDTH = 48  # characters of a column
 
@@ -50,7 +54,7 @@ class Item:
     cell: int
     place: str
     cell_id: str | None
-    kind: RecordKind
+    kind: ItemKind
     state: State
     model: str | None
     record_id: str | None
@@ -164,14 +168,8 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             earlier = index.get(record.record_id)
             index[record.record_id] = record if earlier is None or earlier.is_altered else earlier
     for number, cell in enumerate(notebook["cells"], 1):
-        source, records = cell["source"], own[number]
-        parts = [one for one in records if isinstance(one, Provenance) and one.kind == "completion"]
-        others = [one for one in records if getattr(one, "kind", None) != "completion"]
-        yield from _generated(number, cell, others, index)
-        for part in parts[:1]:  # the first is the latest
-            is_edited = part.source_sha256 != source_sha256(source)
-            yield _item(number, cell, "completion", part, is_edited=is_edited)
-        for model, _time, is_present in completions(cell.get("metadata"), source):
+        yield from _generated(number, cell, own[number], index)
+        for model, _time, is_present in completions(cell.get("metadata"), cell["source"]):
             yield _item(
                 number, cell, "completion", None, is_edited=not is_present, stated=(model, None)
             )
@@ -201,7 +199,7 @@ def _generated(
 def _item(
     number: int,
     cell: Mapping[str, Any],
-    kind: RecordKind,
+    kind: ItemKind,
     record: Record | None,
     *,
     is_edited: bool,
@@ -232,7 +230,7 @@ def _cells(item: Item) -> list[str]:
     """Return a row of the table; `--json` has the whole record."""
     time = item.record.time if item.record is not None else ""
     cells = map(one_line, (item.place, item.kind, item.model or "", time, item.state))
-    return [line if len(line) <= _MAX_WIDTH else f"{line[: _MAX_WIDTH - 1]}…" for line in cells]
+    return [shorten(line, _MAX_WIDTH) for line in cells]
 
 
 def record_text(metadata: Mapping[str, Any], text: str | None = None) -> str:
@@ -261,8 +259,6 @@ def _record_rows(record: Provenance, text: str | None) -> Iterator[tuple[object,
         yield "sent to", model.host
     else:
         yield "file", model.file
-    if (adapter := model.adapter) is not None:
-        yield "adapter", f"{adapter.file} ({adapter.sha256[:12]}…), scale {adapter.scale:g}"
     if model.license is not None:
         yield "licence", model.license
     yield "on", record.time.replace("T", " ").replace("Z", " UTC")

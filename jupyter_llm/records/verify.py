@@ -105,8 +105,7 @@ class VerifyReport(Rich):
 def _cells(row: Verdict) -> list[str]:
     record, model, seed = row.record, "unknown model", ""
     if record is not None:
-        adapter = record.model.adapter
-        model = record.model.name + (f" with {adapter.file}" if adapter is not None else "")
+        model = record.model.name
         seed = "" if record.params.seed is None else str(record.params.seed)
     return [*map(one_line, (row.place, model, seed, row.result, "; ".join(row.remarks)))]
 
@@ -218,11 +217,9 @@ def read_again(
 
 def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
     """Return the engine of the recorded model file; else `_NotReplayable`."""
-    name, adapter = record.model.name, record.model.adapter
+    name = record.model.name
     if record.model.host:  # and nothing is sent there again
         raise _NotReplayable(f"{record.model.host} wrote it, and a server promises no text again")
-    if adapter is not None:
-        raise _NotReplayable(f"it was written with the adapter {adapter.file}, which is not loaded")
     # A notebook from others must not choose a path that we open.
     is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
     try:

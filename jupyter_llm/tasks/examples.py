@@ -17,6 +17,7 @@ from itertools import takewhile
 from numbers import Real
 from typing import Any
 
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.notebook.values.redaction import scrub
 
 _CALL = r"\b[A-Za-z_]\w*\((?:[^()\n]|\([^()\n]*\))*\)"
@@ -215,5 +216,4 @@ def _plain(value: Any) -> str:
 
 def short(text: str) -> str:
     """Return the start of a text of a value in one line, without secrets."""
-    text = scrub(" ".join(text.split()))
-    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+    return shorten(scrub(" ".join(text.split())), _MAX_TEXT)

@@ -23,7 +23,6 @@ from jupyter_llm.engine.local.resident import ResidentModel
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams
 from jupyter_llm.engine.provenance import (
     METADATA_KEY,
-    AdapterFacts,
     ContextSettings,
     ModelFacts,
     Provenance,
@@ -39,8 +38,7 @@ HELLO = (Message("user", "Hello there"),)
 hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
 counts = st.integers(0, 2**40)
 numbers = st.floats(0, 1e30)
-adapters = st.builds(AdapterFacts, sha256=hashes, scale=st.floats(0.1, 1000))
-models = st.builds(ModelFacts, sha256=st.none() | hashes, adapter=st.none() | adapters)
+models = st.builds(ModelFacts, sha256=st.none() | hashes)
 contexts = st.builds(
     ContextSettings,
     n_ctx=counts,

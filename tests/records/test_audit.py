@@ -271,13 +271,3 @@ def test_a_cell_that_was_completed_in_part_says_so_and_whether_that_was_edited(
     said = "tiny completed a part of it on 2026-11-26"
     assert f"{said}." in record_text(line, CODE)
     assert f"{said}, which was edited later." in record_text(line, "x")
-
-
-def test_completions_recorded_by_earlier_versions_are_told_as_ever(path: Path) -> None:
-    old = json.loads((ROOT / "tests/data/records/old_completion.json").read_text("utf-8"))
-    code, (completion,) = old["source"], old["metadata"].values()
-    both = {METADATA_KEY: [completion, landed(record(), CODE).to_json()]}
-    saved(path, [saying(code, **old["metadata"]), saying("x", **old["metadata"])])
-    assert found(path) == [(1, "completion", "recorded"), (2, "completion", "edited since")]
-    saved(path, [saying(CODE, **both)])
-    assert found(path) == [(1, "code cell", "recorded"), (1, "completion", "recorded")]

@@ -21,7 +21,7 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.provenance import AdapterFacts, Provenance
+from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError
 from jupyter_llm.models.fingerprint import file_sha256
@@ -62,7 +62,6 @@ def of_model(answer: RecordedAnswer, **changes: Any) -> RecordedAnswer:
     return recorded(answer, model=replace(made(answer).model, **changes))
 
 
-ADAPTER = AdapterFacts(file="a.gguf", sha256=64 * "0", scale=0.5)
 EDITS: dict[str, Callable[..., RecordedAnswer]] = {
     "json": with_record,
     "answer": replace,
@@ -111,7 +110,6 @@ class TestWithAModel:
             ("json", {"time": "2020-01-01T00:00:00Z"}, "same", ALTERED),
             ("answer", {"text": "I never said so"}, "different", "the output was edited"),
             ("answer", {"prompt": BYE}, "not replayable", "splits the prompt into other tokens"),
-            ("model", {"adapter": ADAPTER}, "not replayable", "written with the adapter a.gguf"),
             ("model", {"sha256": None}, "same", "the record has no hash of the model file"),
             ("record", {"build": "older"}, "same", "another build: older then, "),
             ("record", {"machine": "other"}, "same", "a processor of another kind wrote it"),

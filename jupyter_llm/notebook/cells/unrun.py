@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cached_property
 
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.notebook.cells.document import Document
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -105,8 +106,7 @@ class Unrun:
         line = next(one.line for one in self._bindings[at] if one.name == name)
         text = lines_of(source)[line - 1].strip()
         is_plain = text in redact_source(source).text  # not a part of a secret
-        text = text.replace("`", "'")
-        text = text if len(text) <= _MAX_CHARS else f"{text[: _MAX_CHARS - 1]}…"
+        text = shorten(text.replace("`", "'"), _MAX_CHARS)
         has_failed = any(run.source == source for run in self._snapshot.cells)
         what = "failed" if has_failed else "has not run"
         shown = f" (`{text}`)" * is_plain
