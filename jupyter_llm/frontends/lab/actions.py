@@ -40,12 +40,19 @@ class Actions(Part):
     """Carries out actions on the cells of one page.
 
     An action changes no cell itself; it makes a proposal, which the user accepts or rejects. If the
-    page disconnects, the action goes on, and all pages show its proposal.
+    page disconnects, the action goes on, and all pages show its proposal. An explanation or a
+    review stops then, since only its page would show it.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._session = session
+        self._descriptions: set[Job] = set()
+
+    def close(self) -> None:
+        """Stop what no page will show."""
+        for job in tuple(self._descriptions):
+            job.stop()
 
     @call("on a thread")
     def act(
@@ -69,7 +76,11 @@ class Actions(Part):
         check_is_visible(self._llm.timeline.snapshot().hidden, cell.id, None)
         options = default_options()
         if action in ("explain", "review"):
-            said = _say(action, shown, self._task(former, options, job))
+            self._descriptions.add(job)
+            try:
+                said = _say(action, shown, self._task(former, options, job))
+            finally:
+                self._descriptions.discard(job)
             job.check()
             if not said:
                 raise EngineError("The model wrote nothing.")
@@ -84,7 +95,7 @@ class Actions(Part):
         return change
 
     def _task(self, former: Former | None, options: Options, job: Job) -> Task:
-        """What there is to do for a page, and whom to ask; what was stopped is dropped."""
+        """Return the task of a page; a stopped job raises `PromptInterrupted`."""
 
         def show(stream: Stream) -> Completion:
             completion = job.show(stream)

@@ -16,6 +16,7 @@ from support.lab_page import KernelPage, LabPage
 from support.panel_kernel import prepare
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.errors import OptionError
@@ -417,6 +418,18 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     page.ask("stop", target=request)
     assert page.wait_for_kind("error", id=request)["text"] == "Stopped."
     page.wait_until(lambda p: not any(m["id"] == request for m in p.of_kind("reply")))
+
+
+def test_an_explanation_stops_if_its_page_disconnects(
+    open_page: Callable[..., LabPage], scripted: ScriptedEngine
+) -> None:
+    page = open_page()
+    scripted.holds = True
+    ask(page, "explain", cell("x = 1"))
+    page.wait_until(lambda p: any(message["text"] for message in p.of_kind("progress")))
+    assert scripted.work == "writing"
+    page.close()
+    until(lambda: scripted.work == "idle")
 
 
 def test_a_proposal_waits_in_the_kernel_until_a_page_decides_about_it(
