@@ -62,6 +62,20 @@ def test_prompts_of_cells_tasks_and_python_include_the_rules(
     assert RULES in last_prompt(ruled)
 
 
+def test_the_rules_are_hidden_together_with_cells_and_variables(
+    shell: InteractiveShell, ruled: ScriptedEngine
+) -> None:
+    run(shell, "rate = 'r4te'", store_history=True)
+    shown = run(shell, f"%llm /hide {RULES_FILE} rate, 1").text
+    run(shell, "%llm What is rate?")
+    prompt = last_prompt(ruled)
+    assert "Dutch" not in prompt
+    assert "r4te" not in prompt
+    assert f"`{RULES_FILE}`: hidden" in shown
+    assert "`rate`: hidden" in shown
+    assert "In [1] is hidden" in shown
+
+
 def test_raw_text_is_continued_without_rules(
     shell: InteractiveShell, ruled: ScriptedEngine
 ) -> None:

@@ -334,21 +334,23 @@ def _mark(name: str, state: str) -> Callable[[Call], Shown]:
 @_text
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
-    if words == [RULES_FILE]:
-        call.llm.timeline.show_rules(is_shown=False)
-        return f"{_quoted(words)}: hidden from the next prompt on; `/show {RULES_FILE}` ends that."
     variables = own_variables(current_shell())
     names = [word for word in words if word in variables or secrets.is_shown(word)]
-    cells, result = " ".join(word for word in words if word not in names), ""
-    if cells or not names:
-        mark = _mark("hide", "hidden: no prompt includes any run of it from now on. ")
-        result = mark(replace(call, argument=cells)).text
+    cells = " ".join(word for word in words if word not in (*names, RULES_FILE))
+    results = []
+    if cells or not words:
+        mark = _mark("hide", "hidden: no prompt includes any run of it from now on.")
+        results.append(mark(replace(call, argument=cells)).text)
+    if RULES_FILE in words:
+        call.llm.timeline.show_rules(is_shown=False)
+        file = f"`{RULES_FILE}`"
+        results.append(f"{file}: hidden from the next prompt on; `/show {RULES_FILE}` ends that.")
     for name in names:
         secrets.conceal(name, user_namespace())
     if names:
         learn("", user_namespace())
-        result += f"{_quoted(names)}: hidden from the next prompt on, but for its code."
-    return result.strip()
+        results.append(f"{_quoted(names)}: hidden from the next prompt on, but for its code.")
+    return " ".join(results)
 
 
 @_text

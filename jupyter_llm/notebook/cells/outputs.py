@@ -20,6 +20,7 @@ TRANSCRIPT_KEY = "jupyter_llm_transcript"
 _MAX_CHARS = 12_000  # of one output; a prompt includes less
 _NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell to keep
 _NUM_FRAMES = 6
+_COMM_LOG = "No such comm: "
 _MAX_DEPTH = 50  # frames that are read
 _MEANINGLESS = re.compile(r"<IPython\.core\.display\.\w+ object>")
 _CELL_FILE = re.compile(r"[^\s\"'<>]*ipykernel_\d+[/\\]\d+\.py")
@@ -75,7 +76,7 @@ def _frames(trace: TracebackType | None, cell_name: Callable[[str], str | None])
 
 
 @dataclass(slots=True)
-class _Shown:
+class _Entry:
     kind: OutputKind
     text: str | Scroll
     display_id: str | None = None
@@ -88,15 +89,17 @@ class CellOutputs:
     """
 
     def __init__(self) -> None:
-        self._shown: list[_Shown] = []
+        self._shown: list[_Entry] = []
         self._num_dropped = 0
         self._is_cleared = False  # by the next output
 
     def write(self, kind: OutputKind, text: str) -> None:
-        """Append to a stream."""
+        """Append to a stream, but for a log line of `comm` that a page causes and no cell."""
+        if text.startswith(_COMM_LOG):
+            return
         last = self._begin()
         if last is None or last.kind != kind or not isinstance(last.text, Scroll):
-            last = _Shown(kind, Scroll(_MAX_CHARS))
+            last = _Entry(kind, Scroll(_MAX_CHARS))
             self._add(last)
         assert isinstance(last.text, Scroll)
         last.text.write(text)
@@ -105,7 +108,7 @@ class CellOutputs:
         """Append a result, a display or an error."""
         self._begin()
         if text:
-            self._add(_Shown(kind, text, display_id))
+            self._add(_Entry(kind, text, display_id))
 
     def update(self, display_id: str | None, text: str) -> None:
         """Change an earlier display of this cell; displays of other cells are not changed."""
@@ -128,7 +131,7 @@ class CellOutputs:
             outputs.insert(_NUM_HEAD, note)
         return tuple(output for output in outputs if output.text)
 
-    def _begin(self) -> _Shown | None:
+    def _begin(self) -> _Entry | None:
         """Return the last output, after a delayed clearing."""
         if self._is_cleared:
             self._is_cleared = False
@@ -136,7 +139,7 @@ class CellOutputs:
             self._num_dropped = 0
         return self._shown[-1] if self._shown else None
 
-    def _add(self, shown: _Shown) -> None:
+    def _add(self, shown: _Entry) -> None:
         self._shown.append(shown)
         if len(self._shown) > _NUM_HEAD + _NUM_TAIL:
             del self._shown[_NUM_HEAD]

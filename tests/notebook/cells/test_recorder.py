@@ -45,7 +45,8 @@ def test_a_cell_is_its_source_its_count_and_its_id(shell: InteractiveShell) -> N
 
 SHOWS = """
 print('one'); print('two')
-import sys; print('careful', file=sys.stderr)
+import logging, sys; print('careful', file=sys.stderr)
+logging.getLogger('Comm').warning('No such comm: 7')
 display({'text/plain': 'shown'}, raw=True)
 print('three')
 6 * 7"""
