@@ -65,7 +65,7 @@ class CurrentEngine:
 
     @property
     def activity(self) -> Activity:
-        """What the model in use does, or how much of one is loaded. Never waits."""
+        """Return the work of the model in use, or the share of it that is loaded. Never wait."""
         if (loading := self.residents.loading) is not None:
             return loading
         engine = self.active

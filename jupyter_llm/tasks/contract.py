@@ -1,4 +1,4 @@
-"""What a request demands of the code for it, read from the request and the user's variables.
+"""The demands of a request on its code, read from the request and the user's variables.
 
 A demand that a draft does not meet is a doubt: it is the first remark about the draft, other drafts
 are written, and the one with the fewest doubts is used. Rules that change the draft meet three

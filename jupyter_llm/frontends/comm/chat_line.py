@@ -233,7 +233,7 @@ def _shaped_as(asked: ChatQuestion, turn: Turn) -> ChatQuestion:
 
 
 def _remarks(answer: Completion) -> str:
-    """What is to be said below an answer, as a paragraph."""
+    """Return the remarks below an answer as a paragraph."""
     said = remarks(answer, has_options=False)
     return said and f"*{said[0].upper()}{said[1:]}.*"
 

@@ -1,4 +1,4 @@
-"""What is being written in a front end: read ahead meanwhile, and kept nowhere."""
+"""Reads ahead the text that a user is typing in a front end; it is stored nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a front end asks for and takes its time: prompts and commands, each on its thread."""
+"""Requests of a front end that take time: prompts and commands, each on its own thread."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def said_of(error: BaseException) -> str:
 
 
 class Audience(Protocol):
-    """Who is told how jobs go. All methods return at once, from any thread."""
+    """Receives the progress of jobs. All methods return at once, from any thread."""
 
     def tell_progress(self, job: Job) -> None:
         """Say how far a job is that shows nothing yet."""

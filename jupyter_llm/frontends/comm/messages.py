@@ -68,7 +68,7 @@ class CodeOrigin(Data):
 
 
 class UsageData(Data):
-    """What an answer cost."""
+    """The cost of an answer."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -208,7 +208,7 @@ class ChatDocument(Data):
 
 
 class SuggestionData(Data):
-    """What may be typed: `text` takes the place of what stands from `start` to `end`."""
+    """A suggestion: `text` replaces the typed text from `start` to `end`."""
 
     text: str
     label: str
@@ -377,7 +377,7 @@ class ErrorMessage(ToFrontEnd):
 
 
 class ProgressMessage(ToFrontEnd):
-    """How far a request is, and what more, or anew, is written."""
+    """The progress of a request, and its text: the next part, or all of it if `is_new`."""
 
     progress: Step
     id: str
@@ -386,7 +386,7 @@ class ProgressMessage(ToFrontEnd):
 
 
 class Activity(ToFrontEnd):
-    """What the model does; `beside` names the others that are loaded, and what they are for.
+    """The work of the model; `beside` names the other loaded models and their roles.
 
     The `pull` is the one that runs, or the last one until that is put away.
     """
@@ -455,7 +455,7 @@ class Resend(ToFrontEnd):
 
 
 class CompletionMessage(ToFrontEnd):
-    """How far a completion is. `item` counts the ways to go on; the text is whole each time."""
+    """The progress of a completion. `item` counts its alternatives; each text is whole."""
 
     id: str
     item: int

@@ -120,7 +120,7 @@ class ActivityWatch(Part):
 
 
 def activity_now(current: CurrentEngine, known: Activity) -> Activity:
-    """What the model does, and what it holds; what takes long to ask for stays as it was known."""
+    """Return the work and memory of the model; facts that take long to find are the last known."""
     import psutil
 
     activity = current.activity

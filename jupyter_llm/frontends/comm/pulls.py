@@ -59,7 +59,7 @@ class Pull:
             self._end("done", text=text, share=1.0, model=there.name)
 
     def wait(self, show: ShowProgress | None) -> PullData:
-        """What has become of it. Where `show` raises `PromptInterrupted`, it is stopped."""
+        """Return the result of the pull. If `show` raises `PromptInterrupted`, the pull stops."""
         while not self._has_ended.wait(_LOOK_S):
             try:
                 if show is not None:
@@ -92,7 +92,7 @@ class Pulls:
 
     @property
     def now(self) -> PullData | None:
-        """How things stand with it."""
+        """Return the state of the pull."""
         last = self._last
         return last.data if last is not None else None
 

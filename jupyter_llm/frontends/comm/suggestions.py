@@ -1,4 +1,4 @@
-"""What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`."""
+"""Suggests texts at the cursor: commands after `/`, variables, cells and files after `@`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _length(pattern: re.Pattern[str], text: str) -> int:
 
 
 def description(kind: SuggestionKind, name: str, snapshot: Snapshot) -> str:
-    """What there is to say of a suggestion; `MagicUsageError` if that has gone."""
+    """Describe a suggestion; `MagicUsageError` if its object no longer exists."""
     if kind == "command" and name in PANEL_COMMANDS:
         command = PANEL_COMMANDS[name]
         return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"

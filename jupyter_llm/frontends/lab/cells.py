@@ -48,7 +48,7 @@ class PageCells(Drafting):
 
 
 def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, ChatQuestion] | None:
-    """What a cell would send if it ran now, and to which chat; None if that is nothing, or not yet.
+    """Return the prompt that a cell would send now, and its chat; None if there is none yet.
 
     Takes any part of a cell. Runs no code of it, loads no model and changes no chat.
     """

@@ -111,7 +111,7 @@ class Ghost(Part):
         self._put(messages.ModelMessage(model=self._llm.current.name_for("complete")))
 
     def _ghost_writer(self) -> GhostWriter:
-        """What writes; the page has said by now where its notebook lies."""
+        """Return the writer of ghost text; the page has reported its notebook by now."""
         if self._writer is None:
             llm, place = self._llm, self._session.path or self._session.client
             engine = partial(llm.current.resident_of, "complete")

@@ -1,4 +1,4 @@
-"""Where pages of JupyterLab reach the kernel: the target of their comms."""
+"""The target of comms, by which pages of JupyterLab reach the kernel."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def _read_grammar(text: str) -> Constraint | None:
     return shape_of(regex="|".join(map(re.escape, texts))).constraint  # drawn, not scored
 
 
-class _Part(Struct):
+class _ContentPart(Struct):
     type: Literal["text"]
     text: str
 
@@ -163,7 +163,7 @@ class _ChatMessage(Struct, **_STRICT):
     """A message as clients send it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part] = ""
+    content: str | list[_ContentPart] = ""
     reasoning_content: str = ""
 
     def read(self) -> Message:

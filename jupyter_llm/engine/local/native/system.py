@@ -1,4 +1,4 @@
-"""What we have of the operating system itself: its C library, and pages of memory."""
+"""The parts of the operating system that we call: its C library, and pages of memory."""
 
 from __future__ import annotations
 
