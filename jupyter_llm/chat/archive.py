@@ -68,7 +68,7 @@ class Archive:
         self._write(lambda chats: chats.clear(name))
 
     def flush(self) -> None:
-        """Wait until everything is written: the end of a cell promises that."""
+        """Wait until everything is written. A cell that has ended has stored its turns."""
         if self.path is not None:
             store().flush(_CELL_FLUSH_S)
 

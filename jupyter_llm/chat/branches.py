@@ -437,8 +437,8 @@ class Branches:
     def begin(self, sending: Sending) -> bool:
         """Add a prompt that was sent, unless its place was removed meanwhile; return whether.
 
-        Its branch becomes the active one, except for a prompt at the end: if the user has turned to
-        another branch since then, that choice counts.
+        Its branch becomes the active one. Only if the prompt continues the end of a branch, and the
+        user has chosen another branch since, does that choice stay.
         """
         place = sending.place
         self.release(place)

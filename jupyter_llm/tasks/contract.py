@@ -162,7 +162,7 @@ class Contract:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """The names and labels that the code contains, or its value."""
+        """The names and labels that must occur in the code or in the labels of its value."""
         given = [match[2] for match in _CALLED.finditer(self.asked)]
         quoted = [] if self.signature else [match[2] for match in _QUOTED.finditer(self.asked)]
         named = [] if self.signature else given

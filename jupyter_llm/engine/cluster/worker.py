@@ -59,9 +59,10 @@ _ALONE_S = 300.0  # until the model of a user who stopped polling is freed
 class Deployed:
     """A worker's progress with a model.
 
-    The worker is ready if there is an `info`, and cannot be used if there is an `error`. Until then
-    `share` of it is loaded. `wanted` is the file, by number, and the offset from which it has to be
-    sent to `store`; workers with the same store need it once.
+    The worker is ready if there is an `info`, and cannot be used if there is an `error`. Before
+    that, `share` is the fraction of the model that is loaded. `wanted` is the number of the file
+    that the worker lacks, and the offset from which to send it. The file goes to `store`; workers
+    with the same store need it once.
     """
 
     store: str = ""

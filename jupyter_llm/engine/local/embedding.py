@@ -64,7 +64,7 @@ class TextGroup:
     num_finished: int = 0
 
     def finish_one(self) -> None:
-        """Note that one text was read; with the last one the vectors are the result."""
+        """Count one text as read; after the last one set the vectors as the result."""
         self.num_finished += 1
         if self.num_finished == len(self.poolers) and not self.future.done():
             self.future.set_result([pooler.pooled for pooler in self.poolers.values()])

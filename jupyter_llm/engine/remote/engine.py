@@ -36,9 +36,9 @@ class RemoteEngine(Engine):
     """A model on a server that speaks OpenAI's protocol: an `Engine` like any other.
 
     Creating it asks the server for its facts. Text is sent only to that host, with the key that
-    `address` names. An option that the server does not support raises `OptionError`. No text is
-    promised to come out the same again. The server manages its own cache: `prefill` and `forget` do
-    nothing. Servers read the names of control tokens in raw text as these tokens.
+    `address` names. An option that the server does not support raises `OptionError`. Equal
+    requests may get different texts. The server manages its own cache: `prefill` and `forget` do
+    nothing. If a raw text contains the name of a control token, the server reads that token.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class RemoteEngine(Engine):
         return self._wire.call(self._served.scores, request, texts) if texts else []
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Return a vector of length one for each text, as an array (num_texts, n_embd)."""
+        """Return a unit vector for each text, as an array of shape (num_texts, n_embd)."""
         import numpy as np
 
         checked = [check_text(text, is_raw=True) for text in texts]

@@ -30,7 +30,7 @@ LLAMA = ("llamacpp", "jupyter_llm")
 class Means:
     """A way to enforce the shape of an answer: fields to add to a request.
 
-    With `is_quoted` the answer is the text as a JSON string.
+    With `is_quoted` the server answers with a JSON string that contains the text.
     """
 
     name: str

@@ -426,8 +426,8 @@ class Anybody(ToFrontEnd):
 class PutCells(ToFrontEnd):
     """Put code below a cell, in place of what it made before; answered by `landed`.
 
-    If there is a `before`, the first comes in place of the cell itself, while it reads so. Meant
-    for the `page` that runs the cell, by its name.
+    If `before` is still the source of the cell itself, the first of `cells` replaces it. Only the
+    page with the name `page`, which runs the cell, puts them.
     """
 
     id: str

@@ -98,7 +98,7 @@ def _setting(kind: T, help: str) -> T:  # noqa: A002  traitlets' word
 
 
 def _setting_of(option: Option) -> TraitType[Any, Any]:
-    """Return the setting that an option of prompts has."""
+    """Return the `%config` setting for the default of an option of prompts."""
     meaning = f"{option.help[:1].upper()}{option.help[1:]}"
     meaning += f"; None {option.unset}." if option.unset else "."
     match option.key:

@@ -107,7 +107,7 @@ def listed_servers() -> list[tuple[str, Address]]:
 
 
 def by_name(models: Iterable[ListedModel]) -> list[ListedModel]:
-    """Return the models to which names refer: of two files with one name, the first."""
+    """Return the models without those that have the name of an earlier one."""
     models_by_name: dict[str, ListedModel] = {}
     for model in models:
         models_by_name.setdefault(model.entry.name, model)

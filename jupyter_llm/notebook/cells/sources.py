@@ -105,7 +105,10 @@ class CellSources:
 
 
 def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
-    """Whether compiled lines come from a typed cell; lines of magics match only with its count."""
+    """Whether compiled lines come from a typed cell.
+
+    Lines of magics match only if `is_counted`: the cell has the execution count of the lines.
+    """
     lines = {line.strip() for line in typed.split("\n")}
     ours = [line.strip() for line in compiled.split("\n")]
     plain = {line for line in ours if line and _MAGIC_CALL not in line}

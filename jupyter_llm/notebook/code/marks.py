@@ -38,8 +38,8 @@ class Mark:
 def mark(source: str, model: str, record_id: str) -> str:
     """Return a cell's source with the line that names its model.
 
-    It is the first line, or the second one below a `%%magic` whose language has comments. Cells of
-    other magics are unchanged.
+    The line comes first in the cell, or right below a `%%magic` whose language has comments. Cells
+    of other magics are unchanged.
     """
     source = unmark(source).lstrip("\v\f")  # only allowed at the start of a source
     # A line end would end the comment.

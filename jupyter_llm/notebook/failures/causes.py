@@ -275,7 +275,7 @@ class _History:
             return
 
     def _last(self, name: str, end: int) -> Iterator[int]:
-        """Yield the indices of a name's last assignment before `end`, and of later changes."""
+        """Yield the index of each change to a name before `end`, back to its last assignment."""
         for index in range(end - 1, -1, -1):
             binding = self._past[index][1]
             if binding.name == name:

@@ -66,10 +66,11 @@ def forget() -> None:
 
 
 def places(text: str, shown: Iterable[tuple[str, str]]) -> Iterator[tuple[int, int, str]]:
-    """Yield the spans and names of secrets in a text, from the register or `shown` in the text.
+    """Yield the span and the name of each secret in a text.
 
-    A secret that the user shows under any of its names is skipped. A secret that could be a word
-    only matches as a whole line or in quotes.
+    Secrets are those in the register, and the names and values in `shown`, which the text itself
+    reveals. A secret that the user released under any of its names is skipped. A secret that could
+    be a word only matches as a whole line or in quotes.
     """
     bound = (pair for pair in bound_texts() if len(pair[1]) <= _MAX_LENGTH and is_odd(pair[1]))
     for secret, names in ({one: (name,) for name, one in (*bound, *shown)} | _names).items():
