@@ -8,12 +8,16 @@ from typing import Protocol
 
 
 class Decoded(Enum):
-    """The outcome of the evaluation of a batch."""
+    """The outcome of the evaluation of a batch.
+
+    Without room in the KV cache nothing was evaluated. After an abort or a failure the sequences of
+    the batch must be trimmed to where they were.
+    """
 
     OK = "ok"
-    NO_ROOM = "no room in the KV cache; nothing was evaluated"
-    ABORTED = "aborted; the batch's sequences must be trimmed to where they were"
-    FAILED = "failed; the batch's sequences must be trimmed to where they were"
+    NO_ROOM = "the KV cache has no room"
+    ABORTED = "the step was aborted"
+    FAILED = "llama.cpp reports a failure"
 
 
 @dataclass(slots=True)

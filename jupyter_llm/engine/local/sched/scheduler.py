@@ -288,5 +288,5 @@ class Scheduler:
         """Give up the youngest sequence of a batch that could not be evaluated."""
         sequence = max((share.sequence for share in shares), key=lambda s: s.arrival)
         self.finish(sequence, "error")
-        error = EngineError(f"The model could not go on: {result.value}.")
+        error = EngineError(f"The model could not go on: {result.value}. Ask again.")
         return Event(sequence, error=error)
