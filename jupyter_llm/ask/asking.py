@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import BulkEngine, Stream
     from jupyter_llm.engine.request import Request
 
-Origin = Literal["cell", "chat", "task", "draft", "row", "ghost", "guest", "again"]
+Origin = Literal["cell", "chat", "task", "draft", "row", "ghost", "unasked", "guest", "again"]
 """Who asks: code in a cell, a chat, a task about the notebook, one of several drafts, a row of a
-column, ghost text, another program, or whoever has an earlier answer written or read again."""
+column, ghost text, nobody (ghost text in an empty cell), another program, or whoever has an earlier
+answer written or read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ RULES: dict[Origin, Rule] = {
     "draft": Rule(Priority.CHAT),  # whoever takes a draft logs that one
     "row": Rule(Priority.BULK),  # `columns.kept` stores the answers of rows
     "ghost": Rule(Priority.GHOST),
+    "unasked": Rule(Priority.BACKGROUND),  # any other request ends it
     "guest": Rule(Priority.GUEST, is_private=True),
     "again": Rule(None),
 }

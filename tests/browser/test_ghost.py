@@ -202,6 +202,23 @@ def test_in_a_cell_that_is_off_nothing_is_suggested_nor_is_it_told(ghost: GhostP
     assert "private_name" not in str(ghost.said("cells", "complete"))
 
 
+def test_after_a_cell_ran_the_next_one_is_suggested_in_the_empty_cell_below_if_that_is_on(
+    ghost: GhostPage,
+) -> None:
+    for is_on in (False, True):
+        if is_on:
+            ghost.set_up(nextCell=True)
+        before = len(ghost.said("complete"))
+        ghost.write("value_54 = math.sqrt(54)")
+        ghost.page.keyboard.press("Shift+Enter")  # which adds a cell
+        ghost.last += 1
+        if is_on:
+            assert ghost.wait_for_ghost()
+        ghost.settle()
+        later = ghost.said("complete")[before:]
+        assert ("" in [one["arguments"]["place"]["prefix"] for one in later]) == is_on
+
+
 def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
     ghost: GhostPage,
 ) -> None:

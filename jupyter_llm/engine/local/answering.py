@@ -44,6 +44,18 @@ class Answering:
         if sender := generation.request.sender:
             run.most_cached = self._senders.num_known(sender, run.sequence.token_ids)
         self.generations[run.sequence] = generation
+        self._end_held()
+
+    def hold_background(self, *, is_held: bool) -> None:
+        """Pause reading in the background and end writing there, or allow both again."""
+        self._model.lanes.hold_background(is_held=is_held)
+        self._end_held()
+
+    def _end_held(self) -> None:
+        for generation in [*self.generations.values()]:
+            is_background = generation.request.priority is Priority.BACKGROUND
+            if is_background and self._model.lanes.is_background_held:
+                self.end(generation, "cancelled")
 
     def read_ahead(
         self, request: Request, tokenize: Callable[[Prompt], tuple[int, ...]], num_forgets: int
@@ -123,8 +135,10 @@ class Answering:
         self.embedder.close(error)
 
     def _end_background(self, conversation: str | None = None) -> None:
-        """Stop reading in the background, for all conversations or for one."""
+        """Stop reading and writing in the background, for all conversations or for one."""
         for lane in self._model.lanes.all:
             for sequence in lane.scheduler.of_class(Priority.BACKGROUND):
                 if conversation is None or sequence.conversation == conversation:
                     lane.scheduler.finish(sequence, "cancelled")
+                    if (generation := self.generations.get(sequence)) is not None:
+                        self.end(generation, "cancelled")

@@ -155,7 +155,7 @@ class LocalEngine:
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background until it is allowed again."""
-        self._put(lambda: self._model.lanes.hold_background(is_held=is_held))
+        self._put(lambda: self._answering.hold_background(is_held=is_held))
         if is_held:
             self._make_way(Priority.BULK)
 

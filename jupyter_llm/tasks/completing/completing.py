@@ -15,7 +15,7 @@ from functools import partial
 from string import ascii_letters, digits
 from typing import Any, Final
 
-from jupyter_llm.ask.asking import ask
+from jupyter_llm.ask.asking import Origin, ask
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Usage
@@ -75,6 +75,11 @@ class GhostRequest:
     num_items: int = 1
     max_lines: int = MAX_LINES
     is_invoked: bool = False
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether nobody typed or pressed a key: the cell is empty, and the one above has run."""
+        return not (self.is_invoked or self.prefix or self.suffix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ class Suggester:
     ) -> None:
         self._engine = engine
         self._run = run
+        self._origin: Origin = "unasked" if request.is_unasked else "ghost"
         # Of a very long cell the names of its end are looked at.
         self._seen = end_of(request.prefix, _MAX_SEEN)
         self._rest = request.suffix.partition("\n")[0]
@@ -204,7 +210,7 @@ class Suggester:
                 constraint=BeginsWith(texts) if all(texts) else None,
                 conversation=conversation,
             )
-            stream = ask(self._engine, request, "ghost")
+            stream = ask(self._engine, request, self._origin)
             self._run.follow(stream)
             text, wrong = self._follow(stream, kept, prompt.piece, at_first)
             completion = stream.result()
@@ -212,7 +218,9 @@ class Suggester:
             if self._run.is_cancelled:
                 return GhostItem("", usage)
             if wrong is None:
-                is_torn = completion.finish_reason in ("length", "repetition")
+                is_torn = completion.finish_reason in ("length", "repetition") or (
+                    completion.finish_reason == "cancelled" and self._ending.end_of(text) is None
+                )
                 text = self._ending.final(text, is_torn=is_torn)
                 wrong = self._wrong(text, is_whole=True)
             if wrong is None:

@@ -13,7 +13,7 @@ import { documentCells, SentCells } from "./sent_cells.js";
 import { placeOf, Suggestion } from "./suggestion.js";
 
 /** The pause after a change, or after a person comes to a cell, before the kernel hears of it. */
-const PAUSE_MS = 300;
+export const PAUSE_MS = 300;
 
 /**
  * Of a long text so many characters before the cursor are sent, and from the same place on while less

@@ -3,7 +3,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ICommandPalette } from "@jupyterlab/apputils";
 import { ICompletionProviderManager, IInlineCompleterFactory } from "@jupyterlab/completer";
-import { INotebookTracker } from "@jupyterlab/notebook";
+import { INotebookTracker, NotebookActions } from "@jupyterlab/notebook";
 import type { Widget } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
 import { createAnnouncer } from "../dom/elements.js";
@@ -30,6 +30,10 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
     const { commands } = app;
     const provider = new GhostProvider(manager, factory, tracker, connections);
     manager.registerInlineProvider(provider);
+    NotebookActions.executed.connect((_, { notebook, success }) => {
+      const panel = tracker.find(({ content }) => content === notebook);
+      if (panel && success) provider.onRan(panel);
+    });
 
     const shown = () => provider.current(app.shell.currentWidget)?.insertText ?? "";
     const add = (command: string, label: string, act: (widget: Widget) => void) => {

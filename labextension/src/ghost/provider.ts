@@ -19,7 +19,7 @@ import type { Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
 import { trans } from "../dom/words.js";
 import { followCompleters } from "./completers.js";
-import type { Listener } from "./document_ghost.js";
+import { type Listener, PAUSE_MS } from "./document_ghost.js";
 import { DEFAULTS, schema } from "./settings.js";
 import type { Suggestion } from "./suggestion.js";
 import { noteTaken } from "./taken.js";
@@ -27,6 +27,9 @@ import { Writings } from "./writings.js";
 
 /** JupyterLab's own number for what a person asks for by hand. */
 const INVOKED = 0;
+
+/** After a cell ran, the kernel hears of the cells first: what it reads then would end a suggestion. */
+const REST_MS = 2 * PAUSE_MS;
 
 type Items = IInlineCompletionList<IInlineCompletionItem>;
 
@@ -116,6 +119,16 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     // JupyterLab asks for nothing where only blanks stand before the cursor.
     const { debouncerDelay } = this.#settings;
     if (isBlank) this.#blank = window.setTimeout(() => this.#invoke(widget), debouncerDelay);
+  }
+
+  /** Suggest a cell where the person rests after a cell has run, if that cell is empty. */
+  onRan(widget: Widget): void {
+    clearTimeout(this.#blank);
+    if (!this.#settings.nextCell) return;
+    this.#blank = window.setTimeout(() => {
+      const { editor, model } = this.#writings.of(widget)?.desk.sheet ?? {};
+      if (editor?.hasFocus() && model?.sharedModel.getSource() === "") this.#invoke(widget);
+    }, REST_MS);
   }
 
   onStale(editor: CodeEditor.IEditor): void {

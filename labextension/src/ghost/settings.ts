@@ -18,6 +18,7 @@ export const DEFAULTS = {
   alternatives: 3,
   maxLines: 8,
   inMarkdown: false,
+  nextCell: false,
 };
 
 export function schema(): NonNullable<IInlineCompletionProvider["schema"]> {
@@ -44,6 +45,11 @@ export function schema(): NonNullable<IInlineCompletionProvider["schema"]> {
     inMarkdown: {
       title: trans.__("In Markdown cells"),
       description: trans.__("Suggest text while typing in Markdown cells, too."),
+      type: "boolean",
+    },
+    nextCell: {
+      title: trans.__("Next cell"),
+      description: trans.__("Suggest a cell in the empty cell below one that ran."),
       type: "boolean",
     },
   };

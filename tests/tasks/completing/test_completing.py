@@ -71,6 +71,14 @@ def test_a_suggestion_grows_and_ends_with_its_statement() -> None:
     assert not request.params.wants_exact
 
 
+def test_a_cell_that_nobody_asked_for_waits_for_all_else() -> None:
+    engine = ScriptedEngine(["total = 1\n"] * 2)
+    asked = Asked(engine)
+    assert asked("").items[0].text == "total = 1"
+    asked("", is_invoked=True)
+    assert [one.priority for one in engine.requests] == [Priority.BACKGROUND, Priority.GHOST]
+
+
 @pytest.mark.parametrize(
     ("prefix", "may_begin", "may_not"),
     [

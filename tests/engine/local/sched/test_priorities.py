@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,22 @@ def test_what_was_read_in_the_background_is_cached_and_changes_no_token(
     assert [ask(engine, prompt).token_ids for prompt in prompts] == [
         answer.token_ids for answer in answers
     ]
+
+
+def test_what_is_written_in_the_background_ends_with_any_request_and_where_a_cell_runs(
+    engine: LocalEngine,
+) -> None:
+    background = partial(submit, engine, "a", 400, priority=Priority.BACKGROUND)
+    assert background().result(timeout=60).finish_reason == "length"
+    stream = background()
+    next(iter(stream))
+    assert ask(engine, "quick", 3).usage.completion_tokens == 3
+    assert stream.result(timeout=60).finish_reason == "cancelled"
+    stream = background()
+    next(iter(stream))
+    engine.hold_background(is_held=True)
+    for one in (stream, background()):
+        assert one.result(timeout=60).finish_reason == "cancelled"
 
 
 def test_any_request_ends_background_reading_at_once(
