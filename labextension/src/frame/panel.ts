@@ -38,7 +38,7 @@ export function createPanel(
   const name = make("span", "jllm-chat-name");
   const waiting = make("p", { className: "jllm-waiting", role: "status" });
   const error = make("span", "jllm-alert-text");
-  const close = makeButton(trans.__("Close"), () => store.clearError());
+  const close = makeButton(trans.__("Close"), () => store.clearError(), { icon: "close" });
   const alert = make("div", { className: "jllm-alert", role: "alert" }, error, close);
   const element = make(
     "section",

@@ -27,7 +27,7 @@ export class NoticeView {
   readonly #markdown = createMarkdownView((block) => this.#code.add(block));
   readonly #progress: ProgressView;
   readonly #next = make("div", "jllm-next");
-  readonly #closeButton = makeButton(trans.__("Close"), () => this.#close());
+  readonly #closeButton = makeButton(trans.__("Close"), () => this.#close(), { icon: "close" });
   #shown = "";
 
   constructor(id: string, around: Surroundings) {
