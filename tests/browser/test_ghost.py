@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import contrast
+from browser.cell_actions import ASK_KERNEL
 from browser.conftest import new_page
 from browser.ghost_page import GhostPage
 from browser.lab import set_theme
 from playwright.sync_api import TimeoutError as PageTimeoutError
 from playwright.sync_api import expect
+from support.waiting import until
 
 from jupyter_llm.records.audit import audit
 
@@ -240,3 +242,7 @@ def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
     ghost.page.keyboard.press("Backspace")
     ghost.page.keyboard.press("Tab")
     assert ghost.written == before + "    "
+    ghost.page.evaluate(ASK_KERNEL, "llm.unload()")
+    until(lambda: [one["model"] for one in ghost.said("model")][-1:] == [None])
+    ghost.command("inline-completer:invoke")
+    expect(ghost.page.get_by_text("Ghost text needs a loaded model")).to_be_visible()

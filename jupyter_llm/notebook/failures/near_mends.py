@@ -167,7 +167,9 @@ def _attributes_near(broken: Broken, holder: Any, owner: str) -> list[str]:
         return [*(attributes_of(holder) or public_names(holder)), *(keys(holder) or ())]
     missing = broken.failure.missing
     cls = class_named(owner) if owner else None
+    read = broken.values_read() if owner.endswith("GroupBy") else ()
     return [
+        *(label for value in read for label in column_labels(value) or ()),
         *(missing.nearest if missing is not None else ()),
         *(public_names(cls) if cls is not None else ()),
     ]

@@ -119,6 +119,11 @@ export class DocumentGhost {
     this.#connection.call("stop", { target: asked.target });
   }
 
+  /** Whether the kernel answers, but has no model loaded. */
+  get isWithoutModel(): boolean {
+    return this.#shared.model === null && this.#connection.state === "open";
+  }
+
   get #isReady(): boolean {
     return this.#shared.model !== null && this.#connection.state === "open";
   }

@@ -1,5 +1,6 @@
 /** Gives JupyterLab what the model in the kernel would write at the cursor. */
 
+import { Notification } from "@jupyterlab/apputils";
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
 import type {
@@ -89,6 +90,12 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
       num_items: isInvoked ? alternatives : 1,
       max_lines: maxLines,
     });
+    if (isInvoked && ghost.isWithoutModel) {
+      const text = trans.__(
+        "Ghost text needs a loaded model: ask something, or run %llm /use MODEL.",
+      );
+      Notification.info(text, { autoClose: 8000 });
+    }
     if (!asked) return NONE;
     if (isInvoked) void this.#addOthers(asked);
     return this.#items(asked);

@@ -50,6 +50,7 @@ def mended(watch: Watch, source: str, files: tuple[str, ...] = ()) -> list[Mend]
         # Attributes
         (FRAME, "df.ctiy", "df.city"),
         (FRAME, "df.unit_price", 'df["unit price"]'),
+        (FRAME, "df.groupby('city').sole.count()", "df.groupby('city').sold.count()"),
         (FRAME, "df.append(df, ignore_index=True)", "pd.concat([df, df], ignore_index=True)"),
         (FRAME, "df.city.upper()", "df.city.str.upper()"),
         (FRAME, "for k, v in df.iteritems(): pass", "for k, v in df.items(): pass"),
