@@ -162,8 +162,10 @@ def test_an_answer_prefix_is_read_and_not_part_of_the_completion(engine: Engine)
         assert completion.usage.prompt_tokens == num_tokens
 
 
-@pytest.mark.parametrize("texts", [("kilometres",), ("yes", "no", "żółw 🐢"), ("word", "w")])
-@pytest.mark.parametrize("answer_prefix", ["", "the quick"])
+@pytest.mark.parametrize(
+    ("texts", "answer_prefix"),
+    [(("kilometres",), ""), (("yes", "no", "żółw 🐢"), "the quick"), (("word", "w"), "")],
+)
 def test_an_answer_begins_with_one_of_the_texts_and_says_so_in_its_record(
     engine: Engine, texts: tuple[str, ...], answer_prefix: str
 ) -> None:

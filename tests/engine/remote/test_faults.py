@@ -73,12 +73,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
-@pytest.mark.parametrize("priority", [Priority.CHAT, Priority.BULK])
-def test_what_may_pass_is_tried_again_before_a_word_was_shown(
-    fault: Fault, priority: Priority
-) -> None:
+def test_what_may_pass_is_tried_again_before_a_word_was_shown(fault: Fault) -> None:
     with serving([REPLY], faults=[fault, fault]) as server:
-        assert answer(server, priority) == REPLY
+        assert answer(server) == REPLY
         assert len(server.answers) == 3
 
 
@@ -164,14 +161,15 @@ def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyP
 def test_a_server_that_says_nothing_of_itself_is_given_up_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "QUERY_S", 0.2)
     with serving([REPLY]) as server:
+        engine = server.connect()
+        monkeypatch.setattr(wire, "QUERY_S", 0.2)
         for faults in (server.details_faults, server.token_faults):
             faults.append(silent)
             with pytest.raises(ServerError, match=r"sent no complete reply within 0\.2 s"):
                 server.connect()
         server.faults.append(slow(0.002))  # for an answer there is more time
-        assert submit(server.connect()).result(30).text == REPLY
+        assert submit(engine).result(30).text == REPLY
 
 
 def test_a_server_that_is_busy_is_not_taken_for_one_that_has_less() -> None:
