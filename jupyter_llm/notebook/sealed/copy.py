@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from jupyter_llm.notebook.sealed.detached import Mapping
-    from jupyter_llm.notebook.sealed.running import DraftRun
+    from jupyter_llm.notebook.sealed.running import DraftRun, Stage
 
-_MAX_BYTES = 1 << 20  # of a copy's report
+MAX_BYTES = 1 << 20  # of a copy's report
 _MAX_TEXT = 220
-_PERIOD_S = 0.05
+PERIOD_S = 0.05
 _MAX_STILL = 10  # periods without activity
 # Longest waits until a copy's memory is released.
-_REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
+REAP_S, INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
 # Calls that may wait for ever: for a lock, a queue or an event.
 _WAITS = [HARMLESS.get(name) for name in ("futex", "epoll_wait", "epoll_pwait")]
 _LIMIT = 4  # index of the timeout argument, the same for all of them
 _NO_LIMIT = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # a null pointer, or -1
 _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
-_DIE_WITH_PARENT = 1
-_INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
+DIE_WITH_PARENT = 1
+INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
 _SPARE = 256 << 20  # bytes to remain free for other programs
 
 Ending = Literal["reported", "ended", "interrupted", "timeout", "stuck", "memory"]
@@ -61,50 +61,41 @@ _REASONS = {
 
 
 def work_in_copy(
-    work: DraftRun,
+    stage: Stage,
+    run: DraftRun,
     *,
     timeout_s: float,
     tick: Callable[[], None] | None = None,
     make: Callable[[Callable[[], None]], None] | None = None,
 ) -> Seen:
-    """Return the result of work in a sealed copy.
+    """Return the result of a run in a sealed copy.
 
     In the main thread, an interrupt ends the copy at once. In another thread, `make` has to call
     its argument, which forks, in the main thread; the main thread does not wait for the copy's end.
     """
-    room = _room()
-    tempfile.gettempdir()  # found by writing a file, which the copy cannot
     with (
         contextlib.ExitStack() as ends,
-        _deferred_signals(() if make else _INTERRUPTS) as interrupts,
+        deferred_signals(() if make else INTERRUPTS) as interrupts,
     ):
-        copy = _Copy(interrupts)
-
-        def begin() -> None:
-            # The user's signal handlers could raise or fork before the pid is stored.
-            with _deferred_signals(signal.valid_signals()), _blocked_signals() as before:
-                life = _Life(work, writing, timeout_s, room, before)
-                _fork(copy, life)
-                if copy.pid == 0:
-                    life.run()
-
+        copy = Copy(interrupts)
         try:
             try:
                 reading, writing = os.pipe()
                 ends.callback(os.close, reading)
                 with os.fdopen(writing, "wb", buffering=0):
-                    make(begin) if make else begin()
+                    copy.begin(TryLife(stage, writing, timeout_s, run), make)
             except OSError as error:
                 return untried(f"no copy could be made ({error.strerror})")
-            ending, report = _wait(copy, reading, timeout_s, tick, interrupts)
+            watch = Watch(timeout_s, tick, interrupts)
+            ending, report = _wait(copy, reading, watch)
             if ending == "ended":
                 copy.await_end(_GRACE_S, 0)  # to learn the exit status
-            return _seen(ending, report, copy.end(), timeout_s)
+            return seen_of(ending, report, copy.end(), timeout_s)
         finally:
-            copy.end(_INTERRUPTED_S)
+            copy.end(INTERRUPTED_S)
 
 
-def _seen(ending: Ending, report: bytes, status: int, timeout_s: float) -> Seen:
+def seen_of(ending: Ending, report: bytes, status: int, timeout_s: float) -> Seen:
     """Return the result of a copy that ended; its report is as trustworthy as its code."""
     if ending == "timeout":
         return Seen(outcome="running", text=f"still running after {timeout_s:g} s")
@@ -127,7 +118,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _room() -> int:
+def free_room() -> int:
     """Return the bytes that a copy may allocate: twice ours, but at most half of the free memory.
 
     Only the address space can be bounded, and each thread reserves some that it does not use.
@@ -139,7 +130,7 @@ def _room() -> int:
     return min(half, 2 * resident + _LEAST_ROOM) + (os.cpu_count() or 1) * _ROOM_OF_A_THREAD
 
 
-def _fork(copy: _Copy, life: _Life) -> None:
+def _fork(copy: Copy, life: Life) -> None:
     """Fork the process of a copy, which begins its life."""
     collects = gc.isenabled()
     gc.disable()  # no finalizer may run in the copy before it is sealed
@@ -168,7 +159,7 @@ def _blocked_signals() -> Iterator[Iterable[int]]:
 
 
 @contextlib.contextmanager
-def _deferred_signals(numbers: Iterable[int]) -> Iterator[list[int]]:
+def deferred_signals(numbers: Iterable[int]) -> Iterator[list[int]]:
     """Collect signals that Python would handle, and raise them at the end.
 
     If a cell awaits, the kernel stops it in another way, which raises nothing here.
@@ -191,45 +182,58 @@ def _deferred_signals(numbers: Iterable[int]) -> Iterator[list[int]]:
             signal.raise_signal(got)
 
 
-def _wait(
-    copy: _Copy,
-    reading: int,
-    timeout_s: float,
-    tick: Callable[[], None] | None,
-    interrupts: list[int],
-) -> tuple[Ending, bytes]:
+class Watch:
+    """The reasons to end a running copy. Once one of `stops` is not empty, it is interrupted."""
+
+    def __init__(
+        self,
+        timeout_s: float,
+        tick: Callable[[], None] | None,
+        *stops: Sequence[int],
+        spare: int = _SPARE,
+    ) -> None:
+        self._deadline = time.monotonic() + timeout_s
+        self._tick, self._stops, self._spare = tick, stops, spare
+        self._num_still = 0
+
+    def reason(self, pid: int, *, is_active: bool) -> Ending | None:
+        """Return the reason to end process `pid`; call it once a period."""
+        if any(self._stops):
+            return "interrupted"
+        is_over = time.monotonic() > self._deadline
+        # A thread that was woken is not stuck, though it may not run yet.
+        self._num_still = self._num_still + 1 if not is_active and _is_stuck(pid) else 0
+        if self._num_still > (0 if is_over else _MAX_STILL):
+            return "stuck"
+        if is_over:
+            return "timeout"
+        if free_memory().ram_bytes < self._spare:
+            return "memory"
+        if self._tick is not None:
+            self._tick()
+        return None
+
+
+def _wait(copy: Copy, reading: int, watch: Watch) -> tuple[Ending, bytes]:
     """Return how a copy ended or why it has to be ended, and its report."""
-    deadline = time.monotonic() + timeout_s
     report = bytearray()
     poll = select.poll()  # `select` takes no descriptor above 1023
     poll.register(reading, select.POLLIN)
-    num_still = 0
     while True:
         has_ended = copy.await_end(0)
-        is_ready = poll.poll(_PERIOD_S * 1000)
+        is_ready = poll.poll(PERIOD_S * 1000)
         piece = os.read(reading, 65536) if is_ready else b""
         report += piece
-        if interrupts:
-            return "interrupted", b""
-        if len(report) > _MAX_BYTES:
+        if len(report) > MAX_BYTES:
             return "ended", b""
         # Another process of the user's may keep the pipe open, so it never ends.
         if not piece and (is_ready or has_ended):
             return ("reported", bytes(report)) if report else ("ended", b"")
-        is_over = time.monotonic() > deadline
-        # A thread that was woken is not stuck, though it may not run yet.
-        num_still = num_still + 1 if not is_ready and _is_stuck(copy.pid) else 0
-        if num_still > (0 if is_over else _MAX_STILL):
-            return "stuck", b""
-        if is_over:
-            return "timeout", b""
-        if free_memory().ram_bytes < _SPARE:
-            return "memory", b""
-        if tick is not None:
-            tick()
+        if reason := watch.reason(copy.pid, is_active=bool(is_ready)):
+            return reason, b""
 
 
-class _Copy:
+class Copy:
     """The process of a copy. After an interrupt, waiting for its end is short."""
 
     def __init__(self, interrupts: Sequence[int]) -> None:
@@ -237,7 +241,20 @@ class _Copy:
         self._interrupts = interrupts
         self._status: int | None = None
 
-    def await_end(self, wait_s: float, interrupted_s: float = _INTERRUPTED_S) -> bool:
+    def begin(self, life: Life, make: Callable[[Callable[[], None]], None] | None) -> None:
+        """Fork the process; see `work_in_copy` for `make`."""
+
+        def begin() -> None:
+            # The user's signal handlers could raise or fork before the pid is stored.
+            with deferred_signals(signal.valid_signals()), _blocked_signals() as life.signals:
+                _fork(self, life)
+                if self.pid == 0:
+                    life.run()
+
+        tempfile.gettempdir()  # found by writing a file, which the copy cannot
+        make(begin) if make else begin()
+
+    def await_end(self, wait_s: float, interrupted_s: float = INTERRUPTED_S) -> bool:
         """Wait until the process is gone; return whether it is."""
         deadline = time.monotonic() + wait_s
         while self.pid > 0 and self._status is None:
@@ -255,7 +272,7 @@ class _Copy:
                 time.sleep(0.001)
         return True
 
-    def end(self, wait_s: float = _REAP_S) -> int:
+    def end(self, wait_s: float = REAP_S) -> int:
         """End the process if it still runs, and return its exit status."""
         if not self.await_end(0):
             # Its pid is not reused before it was waited for.
@@ -272,14 +289,14 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-class _Life:
+class Life:
     """The life of a copy; an error in it is reported and ends it."""
 
-    def __init__(
-        self, work: DraftRun, writing: int, timeout_s: float, room: int, signals: Iterable[int]
-    ) -> None:
-        self._work, self._writing = work, writing
-        self._timeout_s, self._room, self._signals = timeout_s, room, signals
+    signals: Iterable[int]  # blocked ones, in the process that forks it
+
+    def __init__(self, stage: Stage, writing: int, timeout_s: float) -> None:
+        self._stage, self._writing, self._timeout_s = stage, writing, timeout_s
+        self._room = free_room()
         self._parent = os.getpid()
         self._shared: list[Mapping] = []
         self._is_sealed = False
@@ -289,27 +306,32 @@ class _Life:
         with self._reporting():
             _be_calm()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-            if os.getppid() != self._parent:
-                os._exit(1)
+            die_with(self._parent)
             os.setsid()
             self._shared = detach(self._writing)
-            self._work.prepare()
+            self._stage.prepare()
             _limit(self._timeout_s, self._room)
-            seal_this_process()
+            self._seal()
             self._is_sealed = True
+
+    def _seal(self) -> None:
+        seal_this_process()
 
     def run(self) -> None:
         """Do the work; never returns."""
         with self._reporting():
             if not self._is_sealed:
                 raise RuntimeError("the copy is not sealed")
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._signals)
-            self._send(self._work.work(self._shared))
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.signals)
+            self._stage.begin(self._shared)
+            self._work()
             os._exit(0)
 
+    def _work(self) -> None:
+        raise NotImplementedError
+
     def _send(self, seen: Seen) -> None:
-        rest = memoryview(msgspec.json.encode(seen))
+        rest = memoryview(msgspec.json.encode(seen) + b"\n")
         while rest:
             rest = rest[os.write(self._writing, rest) :]
 
@@ -321,6 +343,24 @@ class _Life:
             with contextlib.suppress(BaseException):
                 self._send(untried(str(error).encode("utf-8", "replace").decode()[:_MAX_TEXT]))
             os._exit(1)
+
+
+class TryLife(Life):
+    """The life of a copy for one run."""
+
+    def __init__(self, stage: Stage, writing: int, timeout_s: float, run: DraftRun) -> None:
+        super().__init__(stage, writing, timeout_s)
+        self._run = run
+
+    def _work(self) -> None:
+        self._send(self._run.work())
+
+
+def die_with(parent: int) -> None:
+    """Let this process end when its parent does."""
+    prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _be_calm() -> None:
@@ -353,7 +393,8 @@ def _limit(timeout_s: float, room: int) -> None:
     for kind, bound in bounds.items():
         _, hard = resource.getrlimit(kind)
         least = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(kind, (least, least))
+        # The seal lets nobody raise a limit again; a chain's owner does so for addresses.
+        resource.setrlimit(kind, (least, hard if kind == resource.RLIMIT_AS else least))
 
 
 def _is_stuck(pid: int) -> bool:

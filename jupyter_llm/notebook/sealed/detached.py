@@ -66,6 +66,18 @@ def detach(kept: int) -> list[Mapping]:
     return shared
 
 
+def take_over() -> None:
+    """Open this process's files again, since a fork has the places in them in common."""
+    for path in Path("/proc/self/fd").iterdir():
+        number = int(path.name)
+        with suppress(OSError):
+            status = os.fstat(number)
+            if stat.S_ISREG(status.st_mode):
+                own = os.open(path, os.O_RDONLY)
+                _put(own, number, status)
+    _stay_alone(Path("/proc/self/maps").read_text("utf-8", "surrogateescape"))
+
+
 def written(shared: Sequence[Mapping]) -> str:
     """Return the path of formerly shared memory that was written to, "" if there is none."""
     path = ""
@@ -106,16 +118,24 @@ def _replace(number: int, status: os.stat_result, instead: int) -> None:
     """Put a descriptor of our own in place of an inherited one."""
     import fcntl
 
-    is_inherited = os.get_inheritable(number)
     flags = fcntl.fcntl(number, fcntl.F_GETFL)
     own = instead
     if _is_readable(status) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH:
         with suppress(OSError):
             own = _opened_again(number, status, flags & os.O_NONBLOCK)
-    if own != instead and stat.S_ISREG(status.st_mode):
-        os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
-    os.dup2(own, number, inheritable=is_inherited)
     if own != instead:
+        _put(own, number, status)
+    else:
+        os.dup2(own, number, inheritable=os.get_inheritable(number))
+
+
+def _put(own: int, number: int, status: os.stat_result) -> None:
+    """Replace a descriptor by another one, at the same place in the file."""
+    try:
+        if stat.S_ISREG(status.st_mode):
+            os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
+        os.dup2(own, number, inheritable=os.get_inheritable(number))
+    finally:
         os.close(own)
 
 

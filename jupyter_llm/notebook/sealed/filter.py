@@ -2,11 +2,15 @@
 
 It lists allowed calls, since nobody knows all that a system can do; any other fails with EPERM. No
 listed call can change a file or reach another process.
+
+The copies of a chain have another filter before it. It asks the kernel's process, see chain.py,
+before a copy forks or sends a signal.
 """
 
 from __future__ import annotations
 
 import errno
+import signal
 import struct
 
 from jupyter_llm.notebook.sealed.syscalls import DEPENDS, HARMLESS, architecture
@@ -15,10 +19,12 @@ _LOAD, _EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _NOTHING_DONE = _ERRNO  # succeeds without an effect
 _DENY = _ERRNO | errno.EPERM
+_ASK = 0x7FC00000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in the filter's input
 
 _CLONE_VM, _CLONE_SIGHAND, _CLONE_THREAD = 0x100, 0x800, 0x10000
 _THREAD = _CLONE_VM | _CLONE_SIGHAND | _CLONE_THREAD
+_FORK = 0x01200011  # the C library's fork: sets and clears the thread's number, SIGCHLD
 _NOT_OF_A_THREAD = 0x7E020000 | 0x80 | 0x2000 | 0x4000  # new namespaces, ptrace, vfork, time
 
 # fcntl: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK; F_DUPFD_CLOEXEC, F_GETPIPE_SZ,
@@ -28,13 +34,24 @@ _FCNTL = (0, 1, 2, 3, 4, 5, 1030, 1032, 1034, 36)
 _FCNTL_LOCKS = (6, 7, 37, 38)
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # queries, and FIONBIO, FIOCLEX
 _PRCTL = (3, 15, 16, 23, 39, 0x53564D41)  # queries, and names of threads and of memory
+_DIE_WITH_PARENT = 1
 _UNIX = 1  # local sockets: a pair of them is only connected with itself
 
 _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, value
 
 
-def filter_program(pid: int) -> bytes:
-    """Return the filter for the process of a copy."""
+def asking_program() -> bytes:
+    """Return the filter that asks before a fork or a signal."""
+    asked = [(_RETURN, 0, 0, _ASK)]
+    program = [(_LOAD, 0, 0, _NUMBER)]
+    for name in ("kill", "tgkill"):
+        program += _when(DEPENDS[name], asked)
+    program += _when(DEPENDS["clone"], [*_low(0), *_when(_FORK, asked), *_ALLOWED])
+    return _packed([*program, *_ALLOWED])
+
+
+def filter_program(pid: int, *, asks: bool = False) -> bytes:
+    """Return the filter for the process of a copy; `asks`: beside `asking_program`."""
     processor = architecture()
     assert processor is not None
     program = [
@@ -45,8 +62,11 @@ def filter_program(pid: int) -> bytes:
     for number in HARMLESS.values():
         program += _when(number, _ALLOWED)
     for name, number in DEPENDS.items():
-        program += _when(number, _rule(name, pid))
-    program += _DENIED
+        program += _when(number, (asks and _asking_rule(name)) or _rule(name, pid))
+    return _packed([*program, *_DENIED])
+
+
+def _packed(program: list[_Step]) -> bytes:
     return b"".join(struct.pack("=HBBI", *step) for step in program)
 
 
@@ -88,6 +108,18 @@ def _allow_null(argument: int, also: list[_Step] | None = None) -> list[_Step]:
     rest = also if also is not None else _ALLOWED
     inner = [*_high(argument), *_when(0, rest)]
     return [*_low(argument), *_when(0, inner), *_DENIED]
+
+
+def _asking_rule(name: str) -> list[_Step]:
+    """Return the steps for a call that a chain also allows, or none."""
+    if name in ("kill", "tgkill"):
+        return _ALLOWED
+    if name == "clone":
+        return [*_low(0), *_when(_FORK, _ALLOWED), *_rule(name, 0)]
+    if name == "prctl":
+        dies = [*_load(_ARGUMENTS + 8), *_when(signal.SIGKILL, _ALLOWED), *_DENIED]
+        return [*_low(0), *_when(_DIE_WITH_PARENT, dies), *_rule(name, 0)]
+    return []
 
 
 def _rule(name: str, pid: int) -> list[_Step]:

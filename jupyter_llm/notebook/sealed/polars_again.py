@@ -25,7 +25,7 @@ _LIBRARY = "polars._plr"  # since polars 1.35; earlier versions have no such mod
 
 def has_polars_threads() -> bool:
     """Whether polars has started its threads, which a copy does not have."""
-    for path in Path("/proc/self/task").iterdir():
+    for path in Path("/proc/self/task").iterdir() if "polars" in sys.modules else ():
         with suppress(OSError):
             if (path / "comm").read_bytes().startswith(b"polars"):
                 return True

@@ -76,6 +76,11 @@ class Refusals:
         """Start to record; this cannot be stopped."""
         sys.addaudithook(self._note)
 
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self._events.clear()
+        self._own.clear()
+
     def own(self) -> str:
         """Return the code's forbidden action, even if it raised no error, or ""."""
         if self._own:

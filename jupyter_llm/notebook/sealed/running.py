@@ -58,10 +58,14 @@ class _IterationEndedError(Exception):
 class TriedSources(CellSources):
     """The cells of the notebook and of a draft."""
 
-    def __init__(self, shell: Any, units: Sequence[Unit]) -> None:
+    def __init__(self, shell: Any) -> None:
         super().__init__()
         self._others = CellSources.of_shell(shell) if shell is not None else CellSources()
-        self._units = {unit.name: unit for unit in units}
+        self._units: dict[str, Unit] = {}
+
+    def add(self, units: Sequence[Unit]) -> None:
+        """Add cells of a draft."""
+        self._units |= {unit.name: unit for unit in units}
 
     def find(self, filename: str) -> CellSource | None:
         """Return the cell that was compiled under a name, the draft's included."""
@@ -71,53 +75,63 @@ class TriedSources(CellSources):
         return CellSource(source=unit.source, compiled=unit.python)
 
 
-class DraftRun:
-    """The run of a draft in this process, a sealed copy."""
+class Stage:
+    """The parts of a copy that all runs in it share."""
 
     def __init__(
         self,
-        units: Sequence[Unit],
         namespace: dict[str, Any],
-        shell: Any,
-        look: Callable[[dict[str, Any]], object] | None,
+        shell: Any = None,
+        look: Callable[[dict[str, Any]], object] | None = None,
         hidden: Hidden | None = None,
         *,
-        mended: str | None = None,
         begins_polars_again: bool = False,
     ) -> None:
-        self._units = units
-        self._namespace = namespace
-        self._shell = shell
-        self._look, self._hidden = look, hidden or Hidden()
-        self._mended = mended
+        self.namespace, self.shell, self.look = namespace, shell, look
+        self.sources = TriedSources(shell)  # as typed
+        self.removed: dict[str, object] = {}
+        self._hidden = hidden or Hidden()
         self._begins_polars_again = begins_polars_again
         self._polars: int | None = None
-        self._sources = TriedSources(shell, units)  # with the typed sources
-        self._python = "\n".join(unit.python for unit in units)
-        self._about: set[str] = set()
-        self._sizes: dict[str, Extent] = {}
-        self._value: object = None
-        self._silence = Silence(shell)
-        self._index = 0
-        self._result = ""
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def prepare(self) -> None:
         """Do what the seal prevents later. None of the user's code may run here."""
         if self._begins_polars_again:
             self._polars = copied_library()
 
-    def work(self, shared: Sequence[Mapping]) -> Seen:
-        """Run all cells, and return the result."""
+    def begin(self, shared: Sequence[Mapping]) -> None:
+        """Prepare this process, a sealed copy, for its first run."""
         if self._polars is not None:
             begin_again(self._polars)
+        self.refusals = Refusals(self.namespace, shared)
+        self.removed = self._hidden.remove(self.shell) if self.shell is not None else {}
+        self.refusals.watch()
+
+
+class DraftRun:
+    """The run of a draft in this process, a sealed copy."""
+
+    def __init__(self, stage: Stage, units: Sequence[Unit], mended: str | None = None) -> None:
+        self._stage, self._units, self._mended = stage, units, mended
+        self._namespace, self._shell = stage.namespace, stage.shell
+        stage.sources.add(units)
+        self._python = "\n".join(unit.python for unit in units)
+        self._about: set[str] = set()
+        self._sizes: dict[str, Extent] = {}
+        self._value: object = None
+        self._silence = Silence(self._shell)
+        self._index = 0
+        self._result = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def work(self) -> Seen:
+        """Run all cells, and return the result."""
         if any(_ASYNC.search(unit.python) for unit in self._units):
             self._loop = asyncio.SelectorEventLoop()  # the notebook's own may have another type
-        refusals = Refusals(self._namespace, shared)
         self._silence.begin()
-        self._removed = self._hidden.remove(self._shell) if self._shell is not None else {}
         self._before = dict(self._namespace)
-        refusals.watch()
+        refusals = self._stage.refusals
+        refusals.clear()
         with suppress(Exception):
             tree = parse_python(self._python) or ast.Module([], [])
             loops = (one.target for one in ast.walk(tree) if isinstance(one, ast.For))
@@ -200,8 +214,8 @@ class DraftRun:
                 message = str(error.msg if isinstance(error, SyntaxError) else error)
             error.__traceback__ = _own_steps(error, {unit.name for unit in self._units})
             with suppress(Exception):
-                report = failure_text(read_failure(error, self._sources))
-        if isinstance(error, NameError) and error.name in self._removed:
+                report = failure_text(read_failure(error, self._stage.sources))
+        if isinstance(error, NameError) and error.name in self._stage.removed:
             return untried(f"it needs `{error.name}`, which is hidden")
         if kind.endswith("MemoryError"):
             return untried("it would take more memory than a try may", is_deadly=True)
@@ -312,10 +326,10 @@ class DraftRun:
 
     def _looked(self, seen: Seen, refusals: Refusals) -> Seen:
         """Return the result with the answer of `look`, if it can be encoded."""
-        if self._look is None:
+        if self._stage.look is None:
             return seen
         with suppress(Exception):
-            looked = self._look(self._namespace)
+            looked = self._stage.look(self._namespace)
             if len(msgspec.json.encode(looked)) <= _MAX_LOOKED:
                 seen = replace(seen, looked=looked)
         # `look` may run more of the user's code.

@@ -13,10 +13,11 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from socket import send_fds, socket
 
 from jupyter_core.paths import jupyter_runtime_dir
 
-from jupyter_llm.notebook.sealed.filter import filter_program
+from jupyter_llm.notebook.sealed.filter import asking_program, filter_program
 from jupyter_llm.notebook.sealed.syscalls import architecture, call, prctl
 
 MIN_LANDLOCK = 6  # the first version that blocks signals
@@ -33,6 +34,7 @@ _WRITABLE = "/dev/null"
 _OTHERS = 0o077  # rights of everybody but the owner
 
 _NO_NEW_PRIVILEGES, _SET_SECCOMP_FILTER, _AMBIENT, _CLEAR_ALL = 38, 1, 47, 4
+_NEW_LISTENER = 1 << 3
 _CAPABILITIES_VERSION = 0x20080522
 _READ_ANY_FILE = 1 << 2  # if root may read a file, the copy may, too
 
@@ -57,14 +59,21 @@ def why_no_seal() -> str:
     return ""
 
 
-def seal_this_process() -> None:
-    """Seal this process; raise OSError if a part fails, and then nothing may be run."""
+def seal_this_process(owner: socket | None = None) -> None:
+    """Seal this process; raise OSError if a part fails, and then nothing may be run.
+
+    With an `owner`, send it the descriptor that receives the questions of `asking_program`.
+    """
     if len(list(Path("/proc/self/task").iterdir())) != 1:
         raise OSError("a library started a thread in the copy")
     _drop_capabilities()
     prctl(_NO_NEW_PRIVILEGES, 1)
     _restrict_by_landlock()
-    _restrict_calls()
+    if owner is not None:
+        asking = _add_filter(asking_program(), _NEW_LISTENER)
+        send_fds(owner, [b"\n"], [asking])
+        os.close(asking)
+    _add_filter(filter_program(os.getpid(), asks=owner is not None), 0)
 
 
 def _drop_capabilities() -> None:
@@ -125,9 +134,8 @@ def _allow(rules: int, path: Path, rights: int) -> None:
         os.close(opened)
 
 
-def _restrict_calls() -> None:
-    program = filter_program(os.getpid())
+def _add_filter(program: bytes, flags: int) -> int:
     text = ctypes.create_string_buffer(program, len(program))
     # The length, and, aligned for a pointer, the program's address.
     described = struct.pack("@HP", len(program) // 8, ctypes.addressof(text))
-    call("seccomp", ctypes.c_uint(_SET_SECCOMP_FILTER), ctypes.c_uint(0), described)
+    return call("seccomp", ctypes.c_uint(_SET_SECCOMP_FILTER), ctypes.c_uint(flags), described)

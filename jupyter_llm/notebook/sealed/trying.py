@@ -70,21 +70,33 @@ def try_code(
     if make is None and not is_main_thread():
         return untried("code is only tried in the kernel's main thread")
     units = [unit_of(source, index) for index, source in enumerate(sources)]
-    reason = why_not() or next(filter(None, map(why_not_run, units)), "")
-    if not reason and _asks_model(units, namespace):
-        reason = "it asks a model, which does not answer in a copy"
-    is_polars = not reason and _may_use_polars(units, namespace) and has_polars_threads()
-    if is_polars and not can_begin_again():
-        reason = "this polars does not survive a fork; 1.35 or newer does"
-    if reason:
+    reason = why_not()
+    has_threads = not reason and has_polars_threads()
+    if reason := reason or why_untried(units, namespace, loses_polars=has_threads):
         return untried(reason)
     from jupyter_llm.notebook.sealed.copy import work_in_copy
-    from jupyter_llm.notebook.sealed.running import DraftRun
+    from jupyter_llm.notebook.sealed.running import DraftRun, Stage
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
-    run = DraftRun(units, live, shell, look, hidden, mended=mended, begins_polars_again=is_polars)
-    seen = work_in_copy(run, timeout_s=timeout_s, tick=tick, make=make)
+    is_polars = has_threads and _may_use_polars(units, namespace)
+    stage = Stage(live, shell, look, hidden, begins_polars_again=is_polars)
+    run = DraftRun(stage, units, mended)
+    seen = work_in_copy(stage, run, timeout_s=timeout_s, tick=tick, make=make)
     return replace(seen, text=scrub(seen.text))
+
+
+def why_untried(units: Sequence[Unit], namespace: Mapping[str, Any], *, loses_polars: bool) -> str:
+    """Return the reason why these cells cannot be tried, or "".
+
+    `loses_polars`: the copy lacks the threads that polars has.
+    """
+    if reason := next(filter(None, map(why_not_run, units)), ""):
+        return reason
+    if _asks_model(units, namespace):
+        return "it asks a model, which does not answer in a copy"
+    if loses_polars and not can_begin_again() and _may_use_polars(units, namespace):
+        return "this polars does not survive a fork; 1.35 or newer does"
+    return ""
 
 
 def why_not() -> str:

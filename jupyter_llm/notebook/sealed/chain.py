@@ -1,0 +1,458 @@
+"""Tries cells one after another, each in a sealed fork of the copy in which the one before ran.
+
+The kernel forks a root copy, and each step is a fork of the step before. Only the newest process
+runs code; the others wait for its end. A step can be undone by ending its process.
+
+A filter in all copies stops each fork until the kernel's process allows it, so code cannot fork.
+After its cell, a process asks to fork, and is only allowed to when the next cell is pushed. So who
+waits, and who has ended, is known from the system and never from the copies.
+
+Known holes, beside those of `trying`: steps share the pipes and sockets that a step opens. If a
+step's code changes ours in its process, later steps may outlive a killed kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import gc
+import itertools
+import os
+import posix
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from jupyter_llm.notebook.sealed.cells import unit_of
+from jupyter_llm.notebook.sealed.copy import (
+    INTERRUPTED_S,
+    INTERRUPTS,
+    MAX_BYTES,
+    PERIOD_S,
+    REAP_S,
+    Copy,
+    Ending,
+    Life,
+    Watch,
+    deferred_signals,
+    die_with,
+    free_room,
+    seen_of,
+)
+from jupyter_llm.notebook.sealed.detached import take_over
+from jupyter_llm.notebook.sealed.main_thread import is_main_thread
+from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
+from jupyter_llm.notebook.sealed.running import DraftRun, Stage
+from jupyter_llm.notebook.sealed.seal import seal_this_process
+from jupyter_llm.notebook.sealed.seen import Seen, untried
+from jupyter_llm.notebook.sealed.syscalls import DEPENDS, prctl
+from jupyter_llm.notebook.sealed.trying import why_not, why_untried
+from jupyter_llm.notebook.values.redaction import scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from jupyter_llm.notebook.sealed.hidden import Hidden
+
+_ADOPT_ORPHANS = 36  # prctl's PR_SET_CHILD_SUBREAPER
+_RECEIVE, _REPLY, _CONTINUE = 0xC0502100, 0xC0182101, 1
+_QUESTION = struct.Struct("=QIIiIQQ56x")  # number, thread, flags, call, processor, place, argument
+_BEGIN_S = 20.0
+_MAX_COMMAND = 100_000  # bytes, which a socket takes at once
+_CPU_TIMES = 20  # the limit of a process's CPU time, in time limits of a cell
+_BROKEN = "an earlier step was ended by the system"
+
+
+class Chain:
+    """Cells that run one after another, each in a sealed fork of the copy before.
+
+    A cell that does not run leaves no trace. If threads still run after a cell, which no fork has,
+    the next cell runs in one process with this one, which is repeated. An interrupt of the main
+    thread ends the cell that it waits for. Use it as a context manager, from any thread.
+
+    Parameters
+    ----------
+    namespace : Mapping
+        The live variables. The chain sees them as they are now.
+    shell : InteractiveShell, optional
+        The shell with these variables.
+    hidden : Hidden, optional
+        What the cells must not read.
+    look : Callable, optional
+        Called in the copy with the variables after each cell; returns a value for JSON.
+    timeout_s : float
+        The time limit of a cell.
+    make : Callable, optional
+        Needed in other threads than the main one: has to call its argument in the main thread.
+    """
+
+    def __init__(
+        self,
+        namespace: Mapping[str, Any],
+        *,
+        shell: Any = None,
+        hidden: Hidden | None = None,
+        look: Callable[[dict[str, Any]], object] | None = None,
+        timeout_s: float = 5.0,
+        make: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self._pid, self._timeout_s = os.getpid(), timeout_s
+        self._lock = threading.Lock()
+        self._closing: list[int] = []  # not empty: the chain is closed or about to be
+        self._copy = Copy([])
+        self._line: list[int] = []  # the root and the process of each step
+        self._cells: list[Sequence[str]] = []  # of each step
+        self._again: Sequence[str] = ()  # later cells without a process, to be repeated
+        self._has_threads = False
+        self._report = bytearray()
+        self._ends = contextlib.ExitStack()
+        reason = why_not()
+        if not reason and make is None and not is_main_thread():
+            reason = "code is only tried in the kernel's main thread"
+        self._refused = untried(reason) if reason else None
+        if reason:
+            return
+        live = namespace if isinstance(namespace, dict) else dict(namespace)
+        loses_polars = has_polars_threads()
+        begins_again = loses_polars and can_begin_again()
+        stage = Stage(live, shell, look, hidden, begins_polars_again=begins_again)
+        self._socket, theirs = socket.socketpair()
+        self._ends.callback(self._socket.close)
+        life = _ChainLife(stage, theirs, timeout_s, loses_polars=loses_polars and not begins_again)
+        try:
+            with _deferred():
+                self._begin(life, theirs, make)
+        except OSError as error:
+            self._refused = untried(f"no copy could be made ({error.strerror or error})")
+        except BaseException:
+            self.close()
+            raise
+        if self._refused is not None:
+            self.close()
+
+    def __enter__(self) -> Self:
+        """Return the chain."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the chain."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Close a chain that was forgotten."""
+        if not sys.is_finalizing():
+            self.close()
+
+    @property
+    def depth(self) -> int:
+        """Return the number of cells that ran and were not undone."""
+        return sum(map(len, self._cells)) + len(self._again)
+
+    def push(self, source: str, *, tick: Callable[[], None] | None = None) -> Seen:
+        """Run a cell with the variables that the cells before have left.
+
+        Parameters
+        ----------
+        source : str
+            The cell.
+        tick : Callable, optional
+            Called here meanwhile. If it raises, the cell is undone.
+
+        Returns
+        -------
+        Seen
+            The result, as of `try_code`. A cell that does not run is undone.
+        """
+        with self._lock, _deferred() as interrupts:
+            if self._refused is not None or self._closing:
+                return self._refused or untried("the chain is closed")
+            if self._has_threads:
+                self._again, self._has_threads = self._cells.pop(), False
+                self._end_above(len(self._cells), interrupts)
+            cells = [*self._again, source]
+            seen = self._step(cells, tick, interrupts)
+            if seen.runs:
+                self._cells.append(cells)
+                self._again, self._has_threads = (), seen.leaves_threads
+            return replace(seen, text=scrub(seen.text))
+
+    def undo(self, depth: int) -> None:
+        """Undo the last cells, so that the first `depth` remain."""
+        with self._lock, _deferred() as interrupts:
+            if self._closing or not 0 <= depth < self.depth:
+                return
+            while self.depth > depth:
+                self._again = (self._again or self._cells.pop())[:-1]
+            self._has_threads = False
+            self._end_above(len(self._cells), interrupts)
+
+    def close(self) -> None:
+        """End all processes of the chain, also during a push of another thread."""
+        if os.getpid() != self._pid:  # a fork of the kernel has this object, too
+            return
+        self._closing.append(1)
+        with self._lock, _deferred() as interrupts:
+            if self._line:
+                self._end_above(0, interrupts)  # each process is waited for by one of ours
+                self._line.clear()
+            self._copy.end(INTERRUPTED_S if interrupts else REAP_S)
+            self._ends.close()
+
+    def _begin(self, life: _ChainLife, theirs: socket.socket, make: Any) -> None:
+        """Fork the root copy, and receive its questions."""
+        with theirs:
+            self._copy.begin(life, make)
+        self._socket.settimeout(_BEGIN_S)
+        report, found, _, _ = socket.recv_fds(self._socket, MAX_BYTES, 1)
+        if not found:
+            self._refused = seen_of("reported", report, 0, 0)
+            return
+        self._listener = found[0]
+        self._ends.callback(os.close, self._listener)
+        self._socket.settimeout(0)
+        self._poll = select.poll()
+        for one in (self._socket.fileno(), self._listener):
+            self._poll.register(one, select.POLLIN)
+        self._line = [self._copy.pid]
+
+    def _step(
+        self, cells: Sequence[str], tick: Callable[[], None] | None, interrupts: Sequence[int]
+    ) -> Seen:
+        """Run cells in a fork of the newest process, which is the newest then if they run."""
+        command = msgspec.json.encode(cells) + b"\n"
+        if len(command) > _MAX_COMMAND:
+            return untried("the cell is too long")
+        timeout_s = self._timeout_s * len(cells)
+        stops = interrupts, self._closing
+        below = self._line[len(self._cells)]
+        self._signal(len(self._cells), signal.SIGCONT)
+        question = self._ready(below, Watch(_BEGIN_S, None, *stops))
+        if question in ("interrupted", "memory"):
+            return seen_of(question, b"", 0, 0)
+        if isinstance(question, str):
+            return untried(_BROKEN)
+        try:
+            _limit(below)
+            self._report.clear()
+            self._socket.send(command)
+            self._answer(question, flags=_CONTINUE)
+            ending, status = self._wait(below, Watch(timeout_s, tick, *stops))
+            seen = seen_of(ending, bytes(self._report[:-1]), status, timeout_s)
+        except BaseException:
+            self._end_above(len(self._cells), interrupts)
+            raise
+        if seen.runs:
+            self._signal(len(self._cells), signal.SIGSTOP)
+            self._signal(len(self._cells) + 1, signal.SIGSTOP)
+        else:
+            self._end_above(len(self._cells), interrupts)
+        return seen
+
+    def _wait(self, below: int, watch: Watch) -> tuple[Ending, int]:
+        """Return how a step ended, and its exit status."""
+        while True:
+            asked = self._asked(watch, below)
+            if isinstance(asked, str):
+                return asked, -signal.SIGKILL
+            question, thread = asked
+            if thread == below:
+                self._answer(question, errno.EINTR)
+                *_, status = b"0", *self._report.split()
+                return "ended", os.waitstatus_to_exitcode(int(status[:9]))
+            if self._report.endswith(b"\n") and thread in _children(below):
+                self._line.append(thread)
+                self._answer(question, errno.EINTR)
+                return "reported", 0
+            self._answer(question, errno.EPERM)  # it is the cell's own
+
+    def _ready(self, pid: int, watch: Watch) -> int | Ending:
+        """Return a process's question about the next step, or why not to wait for it."""
+        while True:
+            asked = self._asked(watch)
+            if isinstance(asked, str):
+                return asked
+            if asked[1] == pid:
+                return asked[0]
+            self._answer(asked[0], errno.EPERM)
+
+    def _asked(self, watch: Watch, below: int = 0) -> tuple[int, int] | Ending:
+        """Return the next question about a fork and who asks; or why not to wait for one."""
+        while True:
+            ready = [one for one, _ in self._poll.poll(PERIOD_S * 1000)]
+            asked = self._received() if self._listener in ready else None
+            with contextlib.suppress(BlockingIOError):
+                while len(self._report) <= MAX_BYTES and (piece := self._socket.recv(65536)):
+                    self._report += piece
+            if asked is not None:
+                return asked
+            if len(self._report) > MAX_BYTES or self._copy.await_end(0):
+                return "ended"
+            newest = _children(below)[-1:] if below else []
+            if reason := watch.reason(*newest or [0], is_active=bool(ready)):
+                return reason
+
+    def _received(self) -> tuple[int, int] | None:
+        """Return a question about a fork; answer one about a signal, allowed to oneself only."""
+        data = bytearray(_QUESTION.size)
+        try:
+            fcntl.ioctl(self._listener, _RECEIVE, data)
+        except OSError:  # it was withdrawn
+            return None
+        question, thread, _, call, _, _, target = _QUESTION.unpack(data)
+        if call == DEPENDS["clone"]:
+            return question, thread
+        is_own = Path(f"/proc/{target}/task/{thread}").exists()
+        self._answer(question, *((0, _CONTINUE) if is_own else (errno.EPERM,)))
+        return None
+
+    def _answer(self, question: int, error: int = 0, flags: int = 0) -> None:
+        with contextlib.suppress(OSError):  # who asks may be gone
+            fcntl.ioctl(self._listener, _REPLY, struct.pack("=QqiI", question, 0, -error, flags))
+
+    def _signal(self, step: int, number: int) -> None:
+        """Send a signal to the process of a step, not to the root."""
+        if step:
+            _send_signal(self._line[step], self._line[step - 1], number)
+
+    def _end_above(self, step: int, interrupts: Sequence[int]) -> None:
+        """End the processes above that of a step, and wait until it has taken notice."""
+        kept = self._line[step]
+        above = [(kept, child) for child in _children(kept)]
+        for _, pid in above:
+            above += [(pid, child) for child in _children(pid)]
+        for parent, pid in reversed(above):
+            _send_signal(pid, parent, signal.SIGKILL)
+        del self._line[step + 1 :]
+        self._signal(step, signal.SIGCONT)
+        patience = Watch(INTERRUPTED_S if interrupts else REAP_S, None, spare=0)
+        question = self._ready(kept, patience)
+        if isinstance(question, int):
+            self._answer(question, errno.EINTR)
+            self._signal(step, signal.SIGSTOP)
+
+
+class _ChainLife(Life):
+    """The life of the processes of a chain."""
+
+    def __init__(
+        self, stage: Stage, owner: socket.socket, timeout_s: float, *, loses_polars: bool
+    ) -> None:
+        super().__init__(stage, owner.fileno(), timeout_s * _CPU_TIMES)
+        self._owner, self._loses_polars = owner, loses_polars
+        self._num_cells = itertools.count()
+
+    def _seal(self) -> None:
+        prctl(_ADOPT_ORPHANS, 1)
+        seal_this_process(self._owner)
+
+    def _work(self) -> None:
+        gc.freeze()  # so that no collection writes to the memory that all steps share
+        gc.enable()
+        while True:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            parent = os.getpid()
+            if child := self._fork():
+                self._outlive(child)
+                continue
+            die_with(parent)
+            take_over()
+            cells = self._command()
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.signals)
+            seen = self._run(cells)
+            has_threads = threading.active_count() > 1 or has_polars_threads()
+            self._send(replace(seen, leaves_threads=has_threads))
+
+    def _fork(self) -> int:
+        """Fork once the kernel allows it."""
+        random: Any = sys.modules.get("random")
+        state = random.getstate() if random else None  # a fork seeds it anew
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about threads
+            while True:
+                with contextlib.suppress(InterruptedError):  # the kernel says "not yet"
+                    child = posix.fork()
+                    break
+        if random and not child:
+            random.setstate(state)
+        return child
+
+    def _outlive(self, child: int) -> None:
+        """Wait for the end of a step, and of others if this is the root; report its status."""
+        status = 0
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                ended, code = os.wait()
+                status = code if ended == child else status
+        poll = select.poll()
+        poll.register(self._writing, select.POLLIN)
+        while poll.poll(0):  # a command that it did not read
+            os.read(self._writing, _MAX_COMMAND)
+        os.write(self._writing, b"\n%d\n" % status)
+
+    def _command(self) -> list[str]:
+        data = b""
+        while not data.endswith(b"\n"):
+            data += os.read(self._writing, _MAX_COMMAND)
+        return msgspec.json.decode(data, type=list[str])
+
+    def _run(self, cells: Sequence[str]) -> Seen:
+        """Run the last cell, after those that are repeated in this process."""
+        for place, source in enumerate(cells, 1):
+            units = [unit_of(source, next(self._num_cells))]
+            namespace = self._stage.namespace
+            reason = why_untried(units, namespace, loses_polars=self._loses_polars)
+            seen = untried(reason) if reason else DraftRun(self._stage, units).work()
+            if not seen.runs and place < len(cells):
+                return untried("an earlier cell, which was repeated, does not run")
+        return seen
+
+
+@contextlib.contextmanager
+def _deferred() -> Iterator[Sequence[int]]:
+    """Defer interrupts of the main thread."""
+    with deferred_signals(INTERRUPTS if is_main_thread() else ()) as interrupts:
+        yield interrupts
+
+
+def _children(pid: int) -> list[int]:
+    """Return the child processes of a process's first thread, the newest last."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    except OSError:
+        return []
+    return [*map(int, children.split())]
+
+
+def _send_signal(pid: int, parent: int, number: int) -> None:
+    """Send a signal to a process, unless another one has its number now."""
+    with contextlib.suppress(OSError), os.fdopen(os.pidfd_open(pid), "rb") as opened:
+        if pid in _children(parent):
+            signal.pidfd_send_signal(opened.fileno(), number)
+
+
+def _limit(pid: int) -> None:
+    """Bound the addresses of a process's next fork by the memory that is free now."""
+    with contextlib.suppress(OSError, ValueError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[0])
+        room = pages * resource.getpagesize() + free_room()
+        _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+        most = room if hard == resource.RLIM_INFINITY else min(room, hard)
+        resource.prlimit(pid, resource.RLIMIT_AS, (most, hard))
