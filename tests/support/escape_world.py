@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 import zmq
 
+from jupyter_llm.notebook.sealed.chain import BROKEN, Chain
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.notebook.sealed.trying import try_code
 
@@ -302,7 +303,7 @@ def raw(number, *values):
 def find_pipe():
     for name in os.listdir('/proc/self/fd'):
         try:
-            if os.readlink(f'/proc/self/fd/{name}').startswith('pipe:'):
+            if os.readlink(f'/proc/self/fd/{name}').startswith(('pipe:', 'socket:')):
                 return int(name)
         except OSError:
             pass
@@ -312,21 +313,38 @@ said = find_pipe()
 SLIPS = ("NameError", "SyntaxError", "AttributeError", "TypeError", "ModuleNotFoundError")
 
 
-def attempted(attempt: dict[str, Any], world: World) -> Seen:
+def attempted(attempt: dict[str, Any], world: World, chain: Chain | None = None) -> Seen:
+    """Make an attempt alone, or as the next step of a chain, and undo that."""
     timeout_s = attempt.get("timeout", 20)
-    return try_code([PRELUDE, attempt["code"]], world.names, timeout_s=timeout_s)
+    if chain is None:
+        return try_code([PRELUDE, attempt["code"]], world.names, timeout_s=timeout_s)
+    depth = chain.depth
+    code = attempt["code"] if depth else f"{PRELUDE}\n{attempt['code']}"
+    seen = chain.push(code, timeout_s=timeout_s)
+    chain.undo(depth)
+    return seen
 
 
-def successes(folder: Path, attempts: list[dict[str, Any]]) -> dict[str, object]:
-    """Make attempts in a world of their own; return those that change it or attempt nothing."""
+def successes(folder: Path, attempts: list[dict[str, Any]], step: int) -> dict[str, object]:
+    """Make attempts in a world of their own; return those that change it or attempt nothing.
+
+    `step`: the number of the attempt in a chain, 0 for none.
+    """
     changed: dict[str, object] = {}
-    with closing(World(folder)) as world:
+    with ExitStack() as stack:
+        world = stack.enter_context(closing(World(folder)))
+        chain = stack.enter_context(Chain(world.names)) if step else None
+        for code in [PRELUDE, *["kept"] * step][: max(step - 1, 0)]:
+            assert chain is not None
+            assert chain.push(code).runs
         before = world.state()
         for attempt in attempts:
-            seen = attempted(attempt, world)
+            seen = attempted(attempt, world, chain)
             after = world.state()
             different = {name: after[name] for name in before if after[name] != before[name]}
-            if different or seen.error_kind in SLIPS:
+            if different or seen.error_kind in SLIPS or seen.text == "not tried: " + BROKEN:
                 changed[attempt["name"]] = (str(seen), str(different))
             before = after
+        if chain is not None and (chain.depth != step - 1 or not chain.push("1").runs):
+            changed["the chain"] = "is not as it was"
     return changed

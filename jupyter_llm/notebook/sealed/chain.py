@@ -27,7 +27,6 @@ import socket
 import struct
 import sys
 import threading
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +47,7 @@ from jupyter_llm.notebook.sealed.copy import (
     deferred_signals,
     die_with,
     free_room,
+    quiet_fork,
     seen_of,
 )
 from jupyter_llm.notebook.sealed.detached import take_over
@@ -72,8 +72,8 @@ _RECEIVE, _REPLY, _CONTINUE = 0xC0502100, 0xC0182101, 1
 _QUESTION = struct.Struct("=QIIiIQQ56x")  # number, thread, flags, call, processor, place, argument
 _BEGIN_S = 20.0
 _MAX_COMMAND = 100_000  # bytes, which a socket takes at once
-_CPU_TIMES = 20  # the limit of a process's CPU time, in time limits of a cell
-_BROKEN = "an earlier step was ended by the system"
+_MOST_S = 3600.0  # of a step, in case its end is not seen
+BROKEN = "an earlier step was ended by the system"
 
 
 class Chain:
@@ -93,8 +93,6 @@ class Chain:
         What the cells must not read.
     look : Callable, optional
         Called in the copy with the variables after each cell; returns a value for JSON.
-    timeout_s : float
-        The time limit of a cell.
     make : Callable, optional
         Needed in other threads than the main one: has to call its argument in the main thread.
     """
@@ -106,10 +104,9 @@ class Chain:
         shell: Any = None,
         hidden: Hidden | None = None,
         look: Callable[[dict[str, Any]], object] | None = None,
-        timeout_s: float = 5.0,
         make: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
-        self._pid, self._timeout_s = os.getpid(), timeout_s
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._closing: list[int] = []  # not empty: the chain is closed or about to be
         self._copy = Copy([])
@@ -131,7 +128,7 @@ class Chain:
         stage = Stage(live, shell, look, hidden, begins_polars_again=begins_again)
         self._socket, theirs = socket.socketpair()
         self._ends.callback(self._socket.close)
-        life = _ChainLife(stage, theirs, timeout_s, loses_polars=loses_polars and not begins_again)
+        life = _ChainLife(stage, theirs, loses_polars=loses_polars and not begins_again)
         try:
             with _deferred():
                 self._begin(life, theirs, make)
@@ -166,13 +163,17 @@ class Chain:
         """Return the number of cells that ran and were not undone."""
         return sum(map(len, self._cells)) + len(self._again)
 
-    def push(self, source: str, *, tick: Callable[[], None] | None = None) -> Seen:
+    def push(
+        self, source: str, *, timeout_s: float = 5.0, tick: Callable[[], None] | None = None
+    ) -> Seen:
         """Run a cell with the variables that the cells before have left.
 
         Parameters
         ----------
         source : str
             The cell.
+        timeout_s : float
+            The time limit, for each repeated cell, too.
         tick : Callable, optional
             Called here meanwhile. If it raises, the cell is undone.
 
@@ -188,7 +189,7 @@ class Chain:
                 self._again, self._has_threads = self._cells.pop(), False
                 self._end_above(len(self._cells), interrupts)
             cells = [*self._again, source]
-            seen = self._step(cells, tick, interrupts)
+            seen = self._step(cells, timeout_s * len(cells), tick, interrupts)
             if seen.runs:
                 self._cells.append(cells)
                 self._again, self._has_threads = (), seen.leaves_threads
@@ -234,21 +235,28 @@ class Chain:
         self._line = [self._copy.pid]
 
     def _step(
-        self, cells: Sequence[str], tick: Callable[[], None] | None, interrupts: Sequence[int]
+        self,
+        cells: Sequence[str],
+        timeout_s: float,
+        tick: Callable[[], None] | None,
+        interrupts: Sequence[int],
     ) -> Seen:
         """Run cells in a fork of the newest process, which is the newest then if they run."""
         command = msgspec.json.encode(cells) + b"\n"
         if len(command) > _MAX_COMMAND:
             return untried("the cell is too long")
-        timeout_s = self._timeout_s * len(cells)
         stops = interrupts, self._closing
         below = self._line[len(self._cells)]
         self._signal(len(self._cells), signal.SIGCONT)
-        question = self._ready(below, Watch(_BEGIN_S, None, *stops))
+        watch = Watch(_BEGIN_S, None, *stops)
+        question = self._ready(below, watch)
+        if isinstance(question, int) and (reason := watch.reason(0, is_active=True)):
+            self._answer(question, errno.EINTR)
+            question = reason
         if question in ("interrupted", "memory"):
             return seen_of(question, b"", 0, 0)
         if isinstance(question, str):
-            return untried(_BROKEN)
+            return untried(BROKEN)
         try:
             _limit(below)
             self._report.clear()
@@ -273,6 +281,9 @@ class Chain:
             if isinstance(asked, str):
                 return asked, -signal.SIGKILL
             question, thread = asked
+            if thread == below and not self._report and not _children(below):
+                self._answer(question, flags=_CONTINUE)  # a signal came before it could fork
+                continue
             if thread == below:
                 self._answer(question, errno.EINTR)
                 *_, status = b"0", *self._report.split()
@@ -285,6 +296,7 @@ class Chain:
 
     def _ready(self, pid: int, watch: Watch) -> int | Ending:
         """Return a process's question about the next step, or why not to wait for it."""
+        self._report.clear()  # of who has ended
         while True:
             asked = self._asked(watch)
             if isinstance(asked, str):
@@ -352,10 +364,8 @@ class Chain:
 class _ChainLife(Life):
     """The life of the processes of a chain."""
 
-    def __init__(
-        self, stage: Stage, owner: socket.socket, timeout_s: float, *, loses_polars: bool
-    ) -> None:
-        super().__init__(stage, owner.fileno(), timeout_s * _CPU_TIMES)
+    def __init__(self, stage: Stage, owner: socket.socket, *, loses_polars: bool) -> None:
+        super().__init__(stage, owner.fileno(), _MOST_S)
         self._owner, self._loses_polars = owner, loses_polars
         self._num_cells = itertools.count()
 
@@ -382,17 +392,10 @@ class _ChainLife(Life):
 
     def _fork(self) -> int:
         """Fork once the kernel allows it."""
-        random: Any = sys.modules.get("random")
-        state = random.getstate() if random else None  # a fork seeds it anew
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about threads
+        with quiet_fork():
             while True:
                 with contextlib.suppress(InterruptedError):  # the kernel says "not yet"
-                    child = posix.fork()
-                    break
-        if random and not child:
-            random.setstate(state)
-        return child
+                    return posix.fork()
 
     def _outlive(self, child: int) -> None:
         """Wait for the end of a step, and of others if this is the root; report its status."""

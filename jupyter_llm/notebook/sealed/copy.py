@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import posix
+import random
 import resource
 import select
 import signal
@@ -135,15 +136,25 @@ def _fork(copy: Copy, life: Life) -> None:
     collects = gc.isenabled()
     gc.disable()  # no finalizer may run in the copy before it is sealed
     try:
-        with warnings.catch_warnings():
-            # Python warns about locks of other threads. If the copy waits for one, its time limit
-            # ends it.
-            warnings.simplefilter("ignore")
-            with first_step(life.begin):
-                copy.pid = posix.fork()  # debuggers replace os.fork
+        with quiet_fork(), first_step(life.begin):
+            copy.pid = posix.fork()  # debuggers replace os.fork
     finally:
         if collects and copy.pid:
             gc.enable()
+
+
+@contextlib.contextmanager
+def quiet_fork() -> Iterator[None]:
+    """Fork without a warning, and with the same random numbers to come.
+
+    Python warns about locks of other threads. If the copy waits for one, its time limit ends it.
+    """
+    parent, state = os.getpid(), random.getstate()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    if os.getpid() != parent:  # Python has seeded them anew
+        random.setstate(state)
 
 
 @contextlib.contextmanager

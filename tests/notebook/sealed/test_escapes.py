@@ -55,7 +55,12 @@ def attempted(attempt: dict[str, Any], world: World) -> Seen:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS)
-def test_nothing_gets_out(group: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "step", [0, pytest.param(1, marks=pytest.mark.soak), 3], ids=["alone", "first", "third"]
+)
+def test_nothing_gets_out(
+    group: str, step: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from support.escape_world import successes
 
     machine = platform.machine()
@@ -66,7 +71,7 @@ def test_nothing_gets_out(group: str, tmp_path: Path, capfd: pytest.CaptureFixtu
     ]
     # A copy of a small process is made in a third of the time.
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        assert pool.submit(successes, tmp_path, attempts).result() == {}
+        assert pool.submit(successes, tmp_path, attempts, step).result() == {}
     assert capfd.readouterr() == ("", "")
 
 

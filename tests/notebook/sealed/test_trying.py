@@ -312,7 +312,7 @@ def test_an_answer_counts_while_another_process_holds_the_pipe(
     fork = copy._fork
     held: list[int] = []
 
-    def hold(made: copy._Copy, life: copy._Life) -> None:
+    def hold(made: copy.Copy, life: copy.Life) -> None:
         fork(made, life)
         if made.pid:
             held.append(os.dup(life._writing))
