@@ -61,15 +61,14 @@ from jupyter_llm.notebook.sealed.trying import why_not, why_untried
 from jupyter_llm.notebook.values.redaction import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     from jupyter_llm.notebook.sealed.hidden import Hidden
 
 _ADOPT_ORPHANS = 36  # prctl's PR_SET_CHILD_SUBREAPER
 _RECEIVE, _REPLY, _CONTINUE = 0xC0502100, 0xC0182101, 1
-_QUESTION = struct.Struct("=QIIiIQQ56x")  # number, thread, flags, call, processor, place, argument
+_QUESTION = struct.Struct("=QIIiIQQ40x")  # number, thread, flags, call, processor, place, argument
 _BEGIN_S = 20.0
 _MAX_COMMAND = 100_000  # bytes, which a socket takes at once
 _MOST_S = 3600.0  # of a step, in case its end is not seen
@@ -119,6 +118,8 @@ class Chain:
         reason = why_not()
         if not reason and make is None and not is_main_thread():
             reason = "code is only tried in the kernel's main thread"
+        if not reason and not Path("/proc/thread-self/children").exists():
+            reason = "this system does not list the children of a process"
         self._refused = untried(reason) if reason else None
         if reason:
             return
@@ -144,12 +145,7 @@ class Chain:
         """Return the chain."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close the chain."""
         self.close()
 
@@ -286,8 +282,7 @@ class Chain:
                 continue
             if thread == below:
                 self._answer(question, errno.EINTR)
-                *_, status = b"0", *self._report.split()
-                return "ended", os.waitstatus_to_exitcode(int(status[:9]))
+                return "ended", _exit_status(bytes(self._report))
             if self._report.endswith(b"\n") and thread in _children(below):
                 self._line.append(thread)
                 self._answer(question, errno.EINTR)
@@ -406,14 +401,14 @@ class _ChainLife(Life):
                 status = code if ended == child else status
         poll = select.poll()
         poll.register(self._writing, select.POLLIN)
-        while poll.poll(0):  # a command that it did not read
-            os.read(self._writing, _MAX_COMMAND)
+        while poll.poll(0) and os.read(self._writing, _MAX_COMMAND):
+            pass  # a command that it did not read
         os.write(self._writing, b"\n%d\n" % status)
 
     def _command(self) -> list[str]:
         data = b""
         while not data.endswith(b"\n"):
-            data += os.read(self._writing, _MAX_COMMAND)
+            data += os.read(self._writing, _MAX_COMMAND) or b"\n"
         return msgspec.json.decode(data, type=list[str])
 
     def _run(self, cells: Sequence[str]) -> Seen:
@@ -428,11 +423,9 @@ class _ChainLife(Life):
         return seen
 
 
-@contextlib.contextmanager
-def _deferred() -> Iterator[Sequence[int]]:
+def _deferred() -> contextlib.AbstractContextManager[list[int]]:
     """Defer interrupts of the main thread."""
-    with deferred_signals(INTERRUPTS if is_main_thread() else ()) as interrupts:
-        yield interrupts
+    return deferred_signals(INTERRUPTS if is_main_thread() else ())
 
 
 def _children(pid: int) -> list[int]:
@@ -444,11 +437,19 @@ def _children(pid: int) -> list[int]:
     return [*map(int, children.split())]
 
 
+def _exit_status(report: bytes) -> int:
+    """Return the status at the end of a report, which is as trustworthy as its code."""
+    try:
+        return os.waitstatus_to_exitcode(int(report.split()[-1][:9]))
+    except (ValueError, IndexError, OverflowError):
+        return -signal.SIGKILL
+
+
 def _send_signal(pid: int, parent: int, number: int) -> None:
-    """Send a signal to a process, unless another one has its number now."""
-    with contextlib.suppress(OSError), os.fdopen(os.pidfd_open(pid), "rb") as opened:
-        if pid in _children(parent):
-            signal.pidfd_send_signal(opened.fileno(), number)
+    """Send a signal to a process, unless it is gone, so that another one may have its number."""
+    if pid in _children(parent):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _limit(pid: int) -> None:

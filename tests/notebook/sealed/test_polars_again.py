@@ -61,3 +61,13 @@ def test_polars_writes_no_file(variables: dict[str, Any], tmp_path: Any) -> None
 def test_polars_goes_on_here_as_before(variables: dict[str, Any]) -> None:
     try_code(["frame = frame.with_columns(rain=0)"], variables)
     assert variables["frame"].filter(polars.col("rain") > 1).height == 1
+
+
+def test_polars_goes_on_from_cell_to_cell_of_a_chain(variables: dict[str, Any]) -> None:
+    from jupyter_llm.notebook.sealed.chain import Chain
+
+    with Chain(variables) as chain:
+        assert chain.push("wet = frame.filter(pl.col('rain') > 1)", timeout_s=30).runs
+        assert chain.push("wet['reign']", timeout_s=30).error_kind == "ColumnNotFoundError"
+        seen = chain.push("wet.group_by('town').len().height", timeout_s=30)
+        assert (seen.text.partition(";")[0], seen.result) == ("ran in a sealed copy", "1")
