@@ -50,7 +50,7 @@ from jupyter_llm.notebook.sealed.copy import (
     quiet_fork,
     seen_of,
 )
-from jupyter_llm.notebook.sealed.detached import take_over
+from jupyter_llm.notebook.sealed.detached import detach_files
 from jupyter_llm.notebook.sealed.main_thread import is_main_thread
 from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
 from jupyter_llm.notebook.sealed.running import DraftRun, Stage
@@ -89,7 +89,7 @@ class Chain:
     shell : InteractiveShell, optional
         The shell with these variables.
     hidden : Hidden, optional
-        What the cells must not read.
+        The parts of the notebook that the cells must not read.
     look : Callable, optional
         Called in the copy with the variables after each cell; returns a value for JSON.
     make : Callable, optional
@@ -109,9 +109,9 @@ class Chain:
         self._lock = threading.Lock()
         self._closing: list[int] = []  # not empty: the chain is closed or about to be
         self._copy = Copy([])
-        self._line: list[int] = []  # the root and the process of each step
+        self._pids: list[int] = []  # the root and the process of each step
         self._cells: list[Sequence[str]] = []  # of each step
-        self._again: Sequence[str] = ()  # later cells without a process, to be repeated
+        self._repeated: Sequence[str] = ()  # later cells without a process, to be repeated
         self._has_threads = False
         self._report = bytearray()
         self._ends = contextlib.ExitStack()
@@ -129,7 +129,7 @@ class Chain:
         stage = Stage(live, shell, look, hidden, begins_polars_again=begins_again)
         self._socket, theirs = socket.socketpair()
         self._ends.callback(self._socket.close)
-        life = _ChainLife(stage, theirs, loses_polars=loses_polars and not begins_again)
+        life = _ChainLife(stage, theirs, loses_polars=loses_polars)
         try:
             with _deferred():
                 self._begin(life, theirs, make)
@@ -157,7 +157,7 @@ class Chain:
     @property
     def depth(self) -> int:
         """Return the number of cells that ran and were not undone."""
-        return sum(map(len, self._cells)) + len(self._again)
+        return sum(map(len, self._cells)) + len(self._repeated)
 
     def push(
         self, source: str, *, timeout_s: float = 5.0, tick: Callable[[], None] | None = None
@@ -182,13 +182,13 @@ class Chain:
             if self._refused is not None or self._closing:
                 return self._refused or untried("the chain is closed")
             if self._has_threads:
-                self._again, self._has_threads = self._cells.pop(), False
+                self._repeated, self._has_threads = self._cells.pop(), False
                 self._end_above(len(self._cells), interrupts)
-            cells = [*self._again, source]
+            cells = [*self._repeated, source]
             seen = self._step(cells, timeout_s * len(cells), tick, interrupts)
             if seen.runs:
                 self._cells.append(cells)
-                self._again, self._has_threads = (), seen.leaves_threads
+                self._repeated, self._has_threads = (), seen.leaves_threads
             return replace(seen, text=scrub(seen.text))
 
     def undo(self, depth: int) -> None:
@@ -197,7 +197,7 @@ class Chain:
             if self._closing or not 0 <= depth < self.depth:
                 return
             while self.depth > depth:
-                self._again = (self._again or self._cells.pop())[:-1]
+                self._repeated = (self._repeated or self._cells.pop())[:-1]
             self._has_threads = False
             self._end_above(len(self._cells), interrupts)
 
@@ -207,9 +207,9 @@ class Chain:
             return
         self._closing.append(1)
         with self._lock, _deferred() as interrupts:
-            if self._line:
+            if self._pids:
                 self._end_above(0, interrupts)  # each process is waited for by one of ours
-                self._line.clear()
+                self._pids.clear()
             self._copy.end(INTERRUPTED_S if interrupts else REAP_S)
             self._ends.close()
 
@@ -218,17 +218,17 @@ class Chain:
         with theirs:
             self._copy.begin(life, make)
         self._socket.settimeout(_BEGIN_S)
-        report, found, _, _ = socket.recv_fds(self._socket, MAX_BYTES, 1)
-        if not found:
+        report, descriptors, _, _ = socket.recv_fds(self._socket, MAX_BYTES, 1)
+        if not descriptors:
             self._refused = seen_of("reported", report, 0, 0)
             return
-        self._listener = found[0]
+        self._listener = descriptors[0]
         self._ends.callback(os.close, self._listener)
         self._socket.settimeout(0)
         self._poll = select.poll()
         for one in (self._socket.fileno(), self._listener):
             self._poll.register(one, select.POLLIN)
-        self._line = [self._copy.pid]
+        self._pids = [self._copy.pid]
 
     def _step(
         self,
@@ -242,10 +242,10 @@ class Chain:
         if len(command) > _MAX_COMMAND:
             return untried("the cell is too long")
         stops = interrupts, self._closing
-        below = self._line[len(self._cells)]
+        below = self._pids[len(self._cells)]
         self._signal(len(self._cells), signal.SIGCONT)
         watch = Watch(_BEGIN_S, None, *stops)
-        question = self._ready(below, watch)
+        question = self._question_of(below, watch)
         if isinstance(question, int) and (reason := watch.reason(0, is_active=True)):
             self._answer(question, errno.EINTR)
             question = reason
@@ -254,7 +254,7 @@ class Chain:
         if isinstance(question, str):
             return untried(BROKEN)
         try:
-            _limit(below)
+            _limit_addresses(below)
             self._report.clear()
             self._socket.send(command)
             self._answer(question, flags=_CONTINUE)
@@ -273,50 +273,50 @@ class Chain:
     def _wait(self, below: int, watch: Watch) -> tuple[Ending, int]:
         """Return how a step ended, and its exit status."""
         while True:
-            asked = self._asked(watch, below)
-            if isinstance(asked, str):
-                return asked, -signal.SIGKILL
-            question, thread = asked
+            request = self._next_question(watch, below)
+            if isinstance(request, str):
+                return request, -signal.SIGKILL
+            question, thread = request
             if thread == below and not self._report and not _children(below):
-                self._answer(question, flags=_CONTINUE)  # a signal came before it could fork
+                self._answer(question, flags=_CONTINUE)  # a signal interrupted the permitted fork
                 continue
             if thread == below:
                 self._answer(question, errno.EINTR)
                 return "ended", _exit_status(bytes(self._report))
             if self._report.endswith(b"\n") and thread in _children(below):
-                self._line.append(thread)
+                self._pids.append(thread)
                 self._answer(question, errno.EINTR)
                 return "reported", 0
-            self._answer(question, errno.EPERM)  # it is the cell's own
+            self._answer(question, errno.EPERM)  # the cell's own code wants to fork
 
-    def _ready(self, pid: int, watch: Watch) -> int | Ending:
+    def _question_of(self, pid: int, watch: Watch) -> int | Ending:
         """Return a process's question about the next step, or why not to wait for it."""
-        self._report.clear()  # of who has ended
+        self._report.clear()  # it may have the rest of a process that was ended
         while True:
-            asked = self._asked(watch)
-            if isinstance(asked, str):
-                return asked
-            if asked[1] == pid:
-                return asked[0]
-            self._answer(asked[0], errno.EPERM)
+            request = self._next_question(watch)
+            if isinstance(request, str):
+                return request
+            if request[1] == pid:
+                return request[0]
+            self._answer(request[0], errno.EPERM)
 
-    def _asked(self, watch: Watch, below: int = 0) -> tuple[int, int] | Ending:
+    def _next_question(self, watch: Watch, below: int = 0) -> tuple[int, int] | Ending:
         """Return the next question about a fork and who asks; or why not to wait for one."""
         while True:
             ready = [one for one, _ in self._poll.poll(PERIOD_S * 1000)]
-            asked = self._received() if self._listener in ready else None
+            request = self._received_question() if self._listener in ready else None
             with contextlib.suppress(BlockingIOError):
                 while len(self._report) <= MAX_BYTES and (piece := self._socket.recv(65536)):
                     self._report += piece
-            if asked is not None:
-                return asked
+            if request is not None:
+                return request
             if len(self._report) > MAX_BYTES or self._copy.await_end(0):
                 return "ended"
             newest = _children(below)[-1:] if below else []
             if reason := watch.reason(*newest or [0], is_active=bool(ready)):
                 return reason
 
-    def _received(self) -> tuple[int, int] | None:
+    def _received_question(self) -> tuple[int, int] | None:
         """Return a question about a fork; answer one about a signal, allowed to oneself only."""
         data = bytearray(_QUESTION.size)
         try:
@@ -337,20 +337,20 @@ class Chain:
     def _signal(self, step: int, number: int) -> None:
         """Send a signal to the process of a step, not to the root."""
         if step:
-            _send_signal(self._line[step], self._line[step - 1], number)
+            _send_signal(self._pids[step], self._pids[step - 1], number)
 
     def _end_above(self, step: int, interrupts: Sequence[int]) -> None:
-        """End the processes above that of a step, and wait until it has taken notice."""
-        kept = self._line[step]
+        """End the processes above a step's, and wait until its process has reaped them."""
+        kept = self._pids[step]
         above = [(kept, child) for child in _children(kept)]
         for _, pid in above:
             above += [(pid, child) for child in _children(pid)]
         for parent, pid in reversed(above):
             _send_signal(pid, parent, signal.SIGKILL)
-        del self._line[step + 1 :]
+        del self._pids[step + 1 :]
         self._signal(step, signal.SIGCONT)
         patience = Watch(INTERRUPTED_S if interrupts else REAP_S, None, spare=0)
-        question = self._ready(kept, patience)
+        question = self._question_of(kept, patience)
         if isinstance(question, int):
             self._answer(question, errno.EINTR)
             self._signal(step, signal.SIGSTOP)
@@ -375,10 +375,10 @@ class _ChainLife(Life):
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             parent = os.getpid()
             if child := self._fork():
-                self._outlive(child)
+                self._await_child(child)
                 continue
             die_with(parent)
-            take_over()
+            detach_files()
             cells = self._command()
             signal.pthread_sigmask(signal.SIG_SETMASK, self.signals)
             seen = self._run(cells)
@@ -392,7 +392,7 @@ class _ChainLife(Life):
                 with contextlib.suppress(InterruptedError):  # the kernel says "not yet"
                     return posix.fork()
 
-    def _outlive(self, child: int) -> None:
+    def _await_child(self, child: int) -> None:
         """Wait for the end of a step, and of others if this is the root; report its status."""
         status = 0
         with contextlib.suppress(ChildProcessError):
@@ -452,7 +452,7 @@ def _send_signal(pid: int, parent: int, number: int) -> None:
             os.kill(pid, number)
 
 
-def _limit(pid: int) -> None:
+def _limit_addresses(pid: int) -> None:
     """Bound the addresses of a process's next fork by the memory that is free now."""
     with contextlib.suppress(OSError, ValueError):
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[0])

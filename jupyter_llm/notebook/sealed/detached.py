@@ -66,7 +66,7 @@ def detach(kept: int) -> list[Mapping]:
     return shared
 
 
-def take_over() -> None:
+def detach_files() -> None:
     """Open this process's files again, since a fork has the places in them in common."""
     for path in Path("/proc/self/fd").iterdir():
         number = int(path.name)
