@@ -30,7 +30,7 @@ class Seen:
     `kind` is the type of the value that the last source shows, `size` its number of rows or items,
     and `labels` are its columns and names. `value` is the numbers that the code shows, prints,
     or else binds or changes last; if there are none, it is a text. `changed` are the user's data
-    that the code rebinds or changes. `leaves_threads`: after a chain's last cell, threads still run.
+    that the code rebinds or changes. `leaves_threads`: threads run on in a chain.
     """
 
     outcome: Outcome
