@@ -235,8 +235,9 @@ def test_the_memory_of_all_cells_is_bounded_together(monkeypatch: pytest.MonkeyP
     with made(kept=[]) as chain:
         code = "kept.append(bytearray(b'x') * (40 << 20))"
         seen = [chain.push(code, timeout_s=TIMEOUT_S) for _ in range(7)]
-        assert 2 < sum(one.runs for one in seen) < 6
-        assert seen[-1].text == "not tried: it would take more memory than is free"
+        assert 0 < sum(one.runs for one in seen) < 7
+        text = "not tried: it would take more memory than is free"
+        assert {one.text for one in seen if not one.runs} == {text}
         chain.undo(1)
         assert ran(chain, "len(kept)").result == "1"
 
