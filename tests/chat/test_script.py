@@ -125,20 +125,12 @@ def test_where_it_is_not_good_a_draft_answers_the_chat_and_more_go_on_with_the_p
         (["min(dice)", "1 / 0", "dice[", "m = min(dice)"], "min(dice)", "2 of 4 drafts agree"),
         ([f"dice[0] + {number}" for number in range(4)], "dice[0] + 0", "4 drafts have 4 results"),
         (
-            ["dice[0] / 7", "f'{dice[0]} pips'", "print('It is', dice[0] / 7)"],
+            ["dice[0] / 7", "f'{dice} pips'", "print(dice[0] / 7)"],
             "dice[0] / 7",
-            "2 of 3",
+            "2 of 3 drafts agree",
         ),
-        (
-            ["{'a': dice}", "import numpy as np\nnp.array([dice, [3, 5]])[0]"],
-            "{'a': dice}",
-            "2 of 2",
-        ),
-        (
-            ["l = [dice]; l.append(l)\nl", *["1 / 0"] * 3],
-            "l = [dice]; l.append(l)\nl",
-            "sealed copy",
-        ),
+        (["sorted(dice)", "print(dice)"], "sorted(dice)", "2 of 2 drafts agree"),
+        (["l = [dice]; l.append(l)\nl", *["1 / 0"] * 3], "l = [dice]; l.append(l)\nl", "4 drafts"),
     ],
 )
 def test_of_drafts_with_different_values_the_one_that_another_confirms_is_used(

@@ -8,15 +8,15 @@ import asyncio
 import inspect
 import linecache
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from numbers import Real
 from types import ModuleType, TracebackType
 from typing import Any
 
 import msgspec
+from IPython.lib.pretty import pretty
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
@@ -46,8 +46,6 @@ _MAX_RESULT = 2000
 _MAX_REPORT = 12_000
 _MAX_NAMES, _MAX_NAME = 200, 200
 _MAX_SIZED = 10  # variables
-_MAX_LEAVES = 1000  # values that are compared with those of another draft
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?(?![\w.]*\w)")
 _MAX_LOOKED = 300_000  # bytes
 
 
@@ -257,7 +255,7 @@ class DraftRun:
         facts = Facts(old, after, self._silence.drawn, self._python, replaced, own)
         text, num_lost = facts.summary()
         shown, kind, value = after.get(""), type(self._value), ""
-        with suppress(Exception):  # of a value that holds itself
+        with suppress(Exception):  # of its own `repr`
             value = self._value_text()
         lost = [name for name in names if extent_of(self._before.get(name)) is not None]
         return replace(
@@ -272,24 +270,23 @@ class DraftRun:
         )
 
     def _value_text(self) -> str:
-        """Return the numbers of the value that the code shows, prints, or else binds last.
-
-        Without numbers all of it is returned. So the same values in another form have the same
-        text.
-        """
-        value, printed = self._value, self._silence.stdout.text.strip()
-        if value is None and printed:
-            numbers = [float(one) for one in _NUMBER.findall(printed)]
-            value = numbers or printed
-        elif value is None:
+        """Return the text of the value that the code shows, prints, or else binds last."""
+        value: Any = self._value
+        if value is None:
+            value = self._silence.stdout.text.strip() or None
+            with suppress(TypeError, ValueError):  # `print(x)` has the value of `x`
+                value = float(value)
+        if value is None:
             names = [one.name for one in bindings(self._python) if one.name in self._namespace]
             value = self._namespace[names[-1]] if names else None
+        if getattr(value, "ndim", None) == 0:  # of NumPy
+            value = value.item()
         if value is None or callable(value) or isinstance(value, ModuleType):
             return ""
-        leaves = [*islice(_leaves(value), _MAX_LEAVES)]
-        numbers = [one for one in leaves if isinstance(one, float)]
-        texts = [f"{one:.6g}" for one in numbers] or map(str, leaves)
-        return clip(" ".join(texts)[: _MAX_RESULT * 10], _MAX_RESULT)
+        if isinstance(value, float):
+            return f"{value:.6g}"
+        text = value if isinstance(value, str) else pretty(value)
+        return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
 
     def _bindings(self) -> list[Binding]:
         """Return what the code binds and changes; an expression with a new value does neither."""
@@ -342,21 +339,6 @@ class DraftRun:
 def _sized(namespace: dict[str, Any], names: Sequence[str]) -> dict[str, Extent]:
     last = ((one, size) for one in reversed(names) if (size := extent_of(namespace.get(one))))
     return dict(reversed([*islice(last, _MAX_SIZED)]))
-
-
-def _leaves(value: Any) -> Iterator[object]:
-    """Yield the values that a value holds, in order, each number as a float."""
-    if hasattr(value, "to_numpy"):  # a table or column, of pandas or polars
-        value = value[:_MAX_LEAVES].to_numpy()
-    if getattr(value, "ndim", 0):
-        value = list(islice(value.flat, _MAX_LEAVES))
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(part)
-    elif isinstance(value, Real) and not isinstance(value, bool):
-        yield float(value)
-    else:
-        yield value
 
 
 def _labels(value: Any) -> list[str]:

@@ -28,9 +28,9 @@ class Seen:
     `is_deadly`: the copy died, or the kernel would.
 
     `kind` is the type of the value that the last source shows, `size` its number of rows or items,
-    and `labels` are its columns and names. `value` is the numbers that the code shows, prints,
-    or else binds or changes last; if there are none, it is a text. `changed` are the user's data
-    that the code rebinds or changes. `leaves_threads`: threads run on in a chain.
+    and `labels` are its columns and names. `value` is the text of what the code shows or prints, or
+    else of the value that it binds or changes last. `changed` are the user's data that the code
+    rebinds or changes. `leaves_threads`: threads run on in a chain.
     """
 
     outcome: Outcome

@@ -326,18 +326,17 @@ def test_an_answer_counts_while_another_process_holds_the_pipe(
 @pytest.mark.parametrize(
     ("source", "value"),
     [
-        ("df.groupby('k').v.sum()", "4 2.5"),
-        ("df.groupby('k').v.sum().reset_index()", "4 2.5"),
-        ("for one in df.groupby('k').v.sum(): print(one)", "4 2.5"),
-        ("total = {k: float(g.v.sum()) for k, g in df.groupby('k')}", "4 2.5"),
-        ("df['w'] = df.v * 2", "1 2 3 6 2.5 5"),
-        ("best = df.k[0], True", "a True"),
-        ("print('none found')", "none found"),
+        ("df.v.sum()", "6.5"),
+        ("print(df.v.sum())", "6.5"),
+        ("total = float(df.v.sum()) + 1e-12", "6.5"),
+        ("df.k[0]", "a"),
+        ("print(df.k[0])", "a"),
+        ("df['w'] = 1; df = df.w.to_list()", "[1, 1, 1]"),
         ("df.v.mean", ""),
         ("import math", ""),
     ],
 )
-def test_equal_numbers_have_the_same_value_in_any_form(
+def test_what_is_shown_printed_or_bound_has_one_value(
     source: str, value: str, shell: InteractiveShell
 ) -> None:
     shell.run_cell("import pandas as pd\ndf = pd.DataFrame({'k': list('aab'), 'v': [1, 3, 2.5]})")
