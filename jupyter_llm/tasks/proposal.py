@@ -27,7 +27,7 @@ class Proposal(Rich):
     change, None for a new cell; `reason` says why that one, and `mend` what is wrong in it, where
     that is known. `verdict` is a sentence about what was seen when it was tried. `unknown_names`
     are used in `source` and defined nowhere. `runs` are the ids of cells to run before
-    this one, which need not change.
+    this one, which need not change. `below` are the sources of new cells below this one.
     """
 
     source: str
@@ -38,6 +38,7 @@ class Proposal(Rich):
     verdict: str = ""
     unknown_names: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
 
     @property
     def diff(self) -> str:

@@ -600,6 +600,31 @@ def test_selected_cells_are_edited_alike_and_accepted_and_undone_together(
     expect(actions.page.locator(".jllm-action, .jllm-review:visible")).to_have_count(0)
 
 
+def test_a_cell_is_split_over_the_cells_below_and_undone_in_one_step(actions: CellActions) -> None:
+    source = "import math\n\n\ndef half(x):\n    return x / 2\n\nhalf(math.pi)"
+    parts = ["import math", "def half(x):\n    return x / 2", "half(math.pi)"]
+    index = actions.propose(source, parts[0], "split", below=parts[1:])
+    bar = actions.page.get_by_role("region", name="Proposals in this notebook")
+    expect(bar.get_by_role("status")).to_have_text("1 cell changed, 2 new")
+    expect(actions.region(index).get_by_role("status").first).to_have_text("Split into 3 cells")
+    expect(actions.region(index).locator("pre")).to_have_text(parts[1:])
+    for name in ("Again", "Send"):
+        expect(actions.button(index, name)).to_have_count(0)
+    sources = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
+    for way in (bar.get_by_role("button", name="Accept all"), actions.button(index, "Accept")):
+        way.click()
+        expect(actions.region(index)).to_be_hidden()
+        assert actions.page.evaluate(sources)[index:] == parts
+        actions.page.keyboard.press("z")
+        assert actions.page.evaluate(sources)[index:] == [source]
+        with actions.asking():
+            actions.do("split")
+        actions.reply(f"propose({parts[0]!r}, below={parts[1:]!r})")
+        expect(bar).to_be_visible()
+    actions.notebook.type(index, "  # mine")
+    expect(actions.button(index, "Insert below")).to_have_count(0)
+
+
 def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions) -> None:
     index = actions.propose(BEFORE, AFTER)
     actions.notebook.type(index, "  # mine")
@@ -633,7 +658,7 @@ def test_a_test_becomes_a_cell_below(actions: CellActions) -> None:
 def test_every_action_has_keys(actions: CellActions) -> None:
     index = actions.add(AFTER)
     num = actions.kernel("len(scripted_actions.actions.asked)")
-    keys = {"x": "Explain", "f": "Fix", "d": "Document", "t": "Test", "r": "Review"}
+    keys = {"x": "Explain", "f": "Fix", "d": "Document", "t": "Test", "r": "Review", "s": "Split"}
     for key, title in keys.items() | {("c", "Continue"), ("e", "Edit")}:
         actions.page.keyboard.press("Control+k")
         actions.page.keyboard.press(key)

@@ -26,7 +26,9 @@ from jupyter_llm.notebook.cells.document import CellKind
 
 PROTOCOL: Final = 5
 
-Action = Literal["explain", "fix", "document", "test", "review", "continue", "next", "edit"]
+Action = Literal[
+    "explain", "fix", "document", "test", "review", "continue", "next", "edit", "split"
+]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
 SuggestionKind = Literal["command", "variable", "cell", "file"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
@@ -265,11 +267,13 @@ class ModelData(Data):
 class CellProposal(ProposalData):
     """The result of an action on a cell; the cause of an error may be in another cell.
 
-    `metadata` are for the cell with the new source.
+    `metadata` are for the cell with the new source. `below` are the sources of new cells below it,
+    which are accepted or rejected with it.
     """
 
     metadata: dict[str, Any]
     markdown: str
+    below: list[str] = []
 
 
 class OpenProposal(Data):

@@ -28,6 +28,7 @@ from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Former, Proposal
 from jupyter_llm.tasks.review import review, review_text
+from jupyter_llm.tasks.splitting import split
 from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.task import Task
 from jupyter_llm.tasks.tests import write_tests
@@ -86,6 +87,8 @@ class Actions(Part):
                 raise EngineError("The model wrote nothing.")
             return said
         options = replace(options, params=_long_enough(options.params, cell.source))
+        if action == "split":
+            shown = replace(shown, source=cell.source)  # each line stays
         asked = self._task(former, options, job)
         proposal = _propose(action, shown, instruction or "", asked)
         job.check()
@@ -129,6 +132,8 @@ def _propose(action: Action, cell: ShownCell, instruction: str, task: Task) -> P
             return go_on(task, cell)
         case "next":
             return write_next(task, cell)
+        case "split":
+            return split(cell)
         case "test":
             cell.check_is_python()
             return write_tests(task, cell.subject(task.cells))
@@ -153,6 +158,7 @@ def _cell_proposal(action: Action, shown: TargetCellData, proposal: Proposal) ->
         metadata=record.to_metadata() if record is not None else {},
         markdown=_said(proposal) if action == "fix" else proposal.verdict,
         runs=list(proposal.runs),
+        below=list(proposal.below),
     )
 
 

@@ -11,7 +11,7 @@ import { createNotebook } from "../page/cells.js";
 import { checkLanded, NotebookDocument } from "../page/document.js";
 import { suits } from "./cells.js";
 import { createReview, type Decisions } from "./review.js";
-import { type Around, type Tools, View } from "./view.js";
+import { type Around, type Offer, type Tools, View } from "./view.js";
 
 /** The actions under way or not yet put away. */
 export class CellActions implements Decisions {
@@ -243,8 +243,9 @@ export class CellActions implements Decisions {
       this.#edited = new View(this.#tools, "edit", cell);
       this.#edited.edit(next.instruction);
     } else if (next) this.#lookSoon();
-    const count = (kind: View["offer"]) => views.filter(({ offer }) => offer === kind).length;
+    const offers = views.flatMap(({ offer }) => (offer ? [offer] : []));
+    const count = (kind: keyof Offer) => offers.reduce((sum, offer) => sum + offer[kind], 0);
     const numWaiting = this.#queue.length + Number(this.#edited?.isWorking ?? false);
-    this.#review.show(count("change"), count("new"), numWaiting);
+    this.#review.show(count("numChanged"), count("numNew"), numWaiting);
   }
 }

@@ -13,6 +13,7 @@ import {
   checkIcon,
   closeIcon,
   codeCheckIcon,
+  cutIcon,
   editIcon,
   fastForwardIcon,
   infoIcon,
@@ -277,6 +278,21 @@ function looks(): Record<Action, Look> {
       caption: trans.__("Propose code without the error that the cell has"),
       icon: bugIcon,
     },
+    edit: {
+      label: trans.__("Edit Cell with an Instruction…"),
+      caption: trans.__("Say what should be changed in the cell, and see it proposed"),
+      icon: editIcon,
+    },
+    continue: {
+      label: trans.__("Continue Cell"),
+      caption: trans.__("Propose what comes next in the cell"),
+      icon: fastForwardIcon,
+    },
+    next: {
+      label: trans.__("Continue in a New Cell"),
+      caption: trans.__("Propose a new cell below that goes on from this one and its results"),
+      icon: addBelowIcon,
+    },
     document: {
       label: trans.__("Document Cell"),
       caption: trans.__("Propose docstrings for what the cell defines"),
@@ -292,20 +308,10 @@ function looks(): Record<Action, Look> {
       caption: trans.__("Say in words what could be wrong or better in the cell"),
       icon: searchIcon,
     },
-    continue: {
-      label: trans.__("Continue Cell"),
-      caption: trans.__("Propose what comes next in the cell"),
-      icon: fastForwardIcon,
-    },
-    next: {
-      label: trans.__("Continue in a New Cell"),
-      caption: trans.__("Propose a new cell below that goes on from this one and its results"),
-      icon: addBelowIcon,
-    },
-    edit: {
-      label: trans.__("Edit Cell with an Instruction…"),
-      caption: trans.__("Say what should be changed in the cell, and see it proposed"),
-      icon: editIcon,
+    split: {
+      label: trans.__("Split Cell by Its Structure"),
+      caption: trans.__("Propose a cell for each part of the cell: imports, definitions, steps"),
+      icon: cutIcon,
     },
   };
 }

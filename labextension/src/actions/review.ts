@@ -15,12 +15,11 @@ export interface Decisions {
 export function createReview(decisions: Decisions) {
   const status = make("span", "jllm-action-said");
   status.setAttribute("role", "status");
-  const button = (label: string, act: () => void, className = "") =>
-    makeButton(label, act, { className });
+  const className = "jllm-mod-main";
   const buttons = [
-    button(trans.__("Next"), () => decisions.goNext()),
-    button(trans.__("Accept all"), () => decisions.acceptAll(), "jllm-mod-main"),
-    button(trans.__("Reject all"), () => decisions.rejectAll()),
+    makeButton(trans.__("Next"), () => decisions.goNext()),
+    makeButton(trans.__("Accept all"), () => decisions.acceptAll(), { className }),
+    makeButton(trans.__("Reject all"), () => decisions.rejectAll()),
   ];
   const widget = new Widget({ node: make("div", "jllm-review", status, ...buttons) });
   widget.node.setAttribute("role", "region");

@@ -42,6 +42,9 @@ export interface Around extends Tools {
   readonly notify: () => void;
 }
 
+/** How many cells it would change and add to accept a proposal. */
+export type Offer = { numChanged: number; numNew: number };
+
 /**
  * How an action begins: below the cell `place`, as a task that has the name `id`, and, where an
  * instruction is asked for, for so many `others`, too, whose actions begin `onSend`.
@@ -132,10 +135,11 @@ export class View {
   }
 
   /** What it would do to accept it, which runs nothing; null: there is nothing to accept. */
-  get offer(): "change" | "new" | null {
+  get offer(): Offer | null {
     const [{ state }, fit] = [this.#task, this.#fit()];
     if (state.kind !== "proposal" || state.proposal.runs.length > 0) return null;
-    return fit === "fits" ? "change" : fit === "below" ? "new" : null;
+    if (fit === "fits") return { numChanged: 1, numNew: state.proposal.below?.length ?? 0 };
+    return fit === "below" ? { numChanged: 0, numNew: 1 } : null;
   }
 
   /** Whether what is proposed can go where it belongs. */
@@ -148,6 +152,7 @@ export class View {
   get hasChanges(): boolean {
     const [{ state }, cell] = [this.#task, this.#cell];
     if (state.kind !== "proposal" || !cell || this.#fit() !== "fits") return false;
+    if (state.proposal.below?.length) return false; // parts of a cell belong together
     return hunks(cell.model.sharedModel.getSource(), state.proposal.source).length > 1;
   }
 
@@ -166,8 +171,8 @@ export class View {
 
   /** Whether something came of it that there may be another of, or nothing did. */
   get isDone(): boolean {
-    const [{ state, action }, fit] = [this.#task, this.#fit()];
-    if (action === null) return false;
+    const [{ state }, fit] = [this.#task, this.#fit()];
+    if (!this.#isAsked) return false;
     return state.kind === "failed" || (fit !== null && fit !== "elsewhere" && fit !== "gone");
   }
 
@@ -219,17 +224,20 @@ export class View {
     const [{ state }, cell] = [this.#task, this.#cell];
     const [fit, { content, sessionContext }] = [this.#fit(), this.#tools.panel];
     if (state.kind !== "proposal" || !cell || !fit || fit === "shut") return;
-    const { source, metadata, runs } = state.proposal;
+    const { source, metadata, runs, below = [] } = state.proposal;
     if (runs.length > 0) {
       this.#run(({ model }) => runs.includes(model.id));
       return;
     }
     const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
     this.end(); // what is written from now on is no edit of somebody else's
-    if (fit === "fits") this.#document.replace(cell.model.id, { source, metadata });
-    else this.#document.insertBelow([{ source, metadata, type: cell.model.type }], cell.model.id);
-    const changed = content.widgets[index];
-    if (isRun && changed) void NotebookActions.runCells(content, [changed], sessionContext);
+    const { id, type, sharedModel } = cell.model;
+    const rest = below.map((part) => ({ source: part, metadata: sharedModel.getMetadata() }));
+    if (rest.length > 0) content.mode = "command"; // where the keys of the notebook undo it
+    if (fit === "fits") this.#document.replace(id, { source, metadata }, undefined, rest);
+    else this.#document.insertBelow([{ source, metadata, type }], id);
+    const changed = content.widgets.slice(index, index + 1 + rest.length);
+    if (isRun) void NotebookActions.runCells(content, changed, sessionContext);
   }
 
   /** Run other cells, and this one after them. */
@@ -271,6 +279,11 @@ export class View {
       cell.addClass("jllm-has-action");
     }
     this.#show();
+  }
+
+  /** Whether a model was asked, which may propose something else. */
+  get #isAsked(): boolean {
+    return this.#task.action !== null && this.#task.action !== "split";
   }
 
   get #document(): NotebookDocument {
@@ -372,7 +385,7 @@ export class View {
         const { languages } = this.#tools;
         return languages.highlight(code, languages.findBest(cell.model.mimeType), element);
       };
-      showChanges(editor, after, highlight, fits ? this.decide : null);
+      showChanges(editor, after, highlight, this.hasChanges ? this.decide : null);
     } else if (editor && after === null) hideChanges(editor);
     if (hadFocus && !this.#hasFocus) this.#goBack();
   }
@@ -420,13 +433,16 @@ export class View {
       this.#button(trans.__("Close"));
     } else if (state.kind === "proposal" && fit) {
       const { proposal, problem } = state;
-      const text = proposal.runs.length > 0 ? trans.__("A cell has to run first") : "";
-      this.#propose(proposal, fit, problem || text || summary(fit, source, proposal.source));
+      const numParts = 1 + (proposal.below?.length ?? 0);
+      let text = summary(fit, source, proposal.source);
+      if (proposal.runs.length > 0) text = trans.__("A cell has to run first");
+      else if (fit === "fits" && numParts > 1) text = trans.__("Split into %1 cells", numParts);
+      this.#propose(proposal, fit, problem || text);
     }
   }
 
   #propose(proposal: Change, fit: Fit, text: string): void {
-    const { source, unknown_names: unknown, markdown, runs } = proposal;
+    const { source, unknown_names: unknown, markdown, runs, below = [] } = proposal;
     const isHere = fit !== "elsewhere" && fit !== "gone";
     if (runs.length > 0) {
       const place = this.#cell ? this.#tools.panel.content.widgets.indexOf(this.#cell) : 0;
@@ -437,20 +453,21 @@ export class View {
       this.#button(trans.__("Accept and run"), () => this.accept(true));
     } else {
       if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#follow(true), true);
-      else if (isHere && fit !== "shut") {
+      else if (isHere && fit !== "shut" && below.length === 0) {
         this.#button(trans.__("Insert below"), () => this.accept(), fit === "below");
         this.#button(trans.__("Insert below and run"), () => this.accept(true));
       }
       this.#buttons.append(copyButton(() => source));
     }
-    const isAsked = this.#task.action !== null;
+    const isAsked = this.#isAsked;
     if (isHere && isAsked) this.#button(trans.__("Again"), () => this.again());
     if (isAsked) this.#chatButton();
     const isChange = runs.length === 0;
     const canAccept = isChange && (fit === "fits" || fit === "below");
     this.#button(canAccept ? trans.__("Reject") : trans.__("Close"));
-    const code = fit !== "fits" && isChange ? this.#code(source) : "";
-    const parts = this.#written([markdown, code].join("\n\n").trim());
+    const code = fit !== "fits" && isChange ? [source] : [];
+    const texts = [markdown, ...[...code, ...below].map((part) => this.#code(part))];
+    const parts = this.#written(texts.join("\n\n").trim());
     if (unknown.length > 0) {
       const names = unknown.join(", ");
       const warning = trans._n("%2 exists nowhere", "%2 exist nowhere", unknown.length, names);
@@ -492,11 +509,12 @@ export class View {
     return button;
   }
 
-  /** Code in Markdown, up to its end, within a fence that is longer than any in it. */
+  /** Code in Markdown within a fence that is longer than any in it. */
   #code(source: string): string {
     const runs = source.match(/`{3,}/g) ?? [];
     const fence = "`".repeat(Math.max(2, ...runs.map(({ length }) => length)) + 1);
-    return `${fence}${this.#cell?.model.type === "markdown" ? "markdown" : "python"}\n${source}`;
+    const language = this.#cell?.model.type === "markdown" ? "markdown" : "python";
+    return `${fence}${language}\n${source}\n${fence}`;
   }
 
   /** Accept one of the changes that are proposed, or refuse it; the others stay proposed. */
@@ -570,6 +588,7 @@ export function titles(): Record<Action, string> {
     continue: trans.__("Continue"),
     next: trans.__("Continue from here"),
     edit: trans.__("Edit"),
+    split: trans.__("Split"),
   };
 }
 

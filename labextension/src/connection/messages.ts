@@ -15,7 +15,8 @@ export type Action =
   | "review"
   | "continue"
   | "next"
-  | "edit";
+  | "edit"
+  | "split";
 /** What a model is used for. */
 export type ModelRole = "chat" | "task" | "complete" | "embed";
 export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
@@ -236,8 +237,8 @@ export interface Landing {
   refusal: Refusal | null;
 }
 
-/** A proposal for a cell, with metadata for the cell and a remark. */
-export type Change = Proposal & { metadata: Metadata; markdown: string };
+/** A proposal for a cell, with metadata for it and a remark; `below` are new cells that belong to it. */
+export type Change = Proposal & { metadata: Metadata; markdown: string; below?: string[] };
 
 /** A proposal that waits for a decision: of an action on a cell, or of a chat. */
 export type OpenProposal = {

@@ -151,19 +151,25 @@ export class NotebookDocument {
   }
 
   /**
-   * Put other code into a cell, or say why that cannot be. `metadata` is set beside what it has. With
-   * `before` it is changed only while it reads so, but for blanks at its end.
+   * Put other code into a cell and the `rest` below it, or say why that cannot be. `metadata` is set
+   * beside what it has. With `before` it is changed only while it reads so, but for blanks at its end.
    */
-  replace(id: string, { source, metadata = {} }: NewCell, before?: string): Refusal | null {
+  replace(
+    id: string,
+    { source, metadata = {} }: NewCell,
+    before?: string,
+    rest: NewCell[] = [],
+  ): Refusal | null {
     const [refusal, shared] = [this.refusal(id), this.#shared(id)];
     if (refusal || !shared) return refusal;
     const old = shared.getSource();
     if (before !== undefined && before.trimEnd() !== old.trimEnd()) return "changed";
-    inOneStep(shared, () => {
+    inOneStep(rest.length > 0 ? this.#model.sharedModel : shared, () => {
       for (const { start, end, text } of edits(old, source).reverse()) {
         shared.updateSource(start, end, text);
       }
       setMetadata(shared, metadata);
+      if (rest.length > 0) this.insertBelow(rest, id);
     });
     return null;
   }
@@ -178,8 +184,7 @@ export class NotebookDocument {
     const [first, ...rest] = wanted;
     if (!this.cell(id)) return { ...landing, refusal: "gone" };
     if (before !== null && first) {
-      const refusal = this.replace(id, first, before);
-      if (!refusal && rest.length > 0) this.insertBelow(rest.map(plain), id);
+      const refusal = this.replace(id, first, before, rest.map(plain));
       return { ...landing, num_replaced: refusal ? 0 : 1, refusal };
     }
     const made = this.#madeFor(id);
