@@ -79,12 +79,6 @@ for (const { what, text, pieces, stands, gone } of read("pieces.json")) {
   });
 }
 
-test("an old record of ghost text tells of no line, and has no badge", () => {
-  const { metadata, source } = read("old_completion.json");
-  assert.deepEqual(madeBy(metadata, source), []);
-  assert.equal(madeBy({ jupyter_llm: RECORD }, source).length, 1);
-});
-
 test("lines that are gone make way for new ones, and short ones for long ones", () => {
   const [word, line, other] = ["rows = df", "rows = df.groupby(key)", "columns = rows.columns"];
   assert.equal(piecesOf(line, "", line, piecesOf(word)), piecesOf(line));

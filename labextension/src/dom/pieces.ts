@@ -49,10 +49,9 @@ export function remaining(records: Written[], source: string): Written[] {
   if (!records.some(Boolean)) return [];
   const all = records.flatMap((one) => split(one?.pieces));
   const known = matching(all, source);
-  return records.filter((one) => {
-    const isOld = typeof one?.pieces !== "string"; // of those of ghost text nobody can tell
-    return isOld ? one?.kind !== "completion" : split(one.pieces).some((piece) => known.has(piece));
-  });
+  return records.filter(
+    (one) => typeof one?.pieces !== "string" || split(one.pieces).some((piece) => known.has(piece)),
+  );
 }
 
 /** Give a cell a record beside those it has that still stand. */
