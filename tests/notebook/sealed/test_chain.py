@@ -52,8 +52,24 @@ def ran(chain: Chain, source: str) -> Seen:
     return seen
 
 
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Note the processes of tests before, which do not count."""
+    OTHERS.clear()
+    OTHERS.update(psutil.pids())
+
+
 def processes() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    found = []
+    for child in psutil.Process().children():
+        if child.pid not in OTHERS:
+            found.append(child)
+            with suppress(psutil.NoSuchProcess):
+                found += child.children(recursive=True)
+    return found
 
 
 def alive() -> list[psutil.Process]:
