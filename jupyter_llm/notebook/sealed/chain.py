@@ -7,7 +7,8 @@ A filter in all copies stops each fork until the kernel's process allows it, so 
 After its cell, a process asks to fork, and is only allowed to when the next cell is pushed. So who
 waits, and who has ended, is known from the system and never from the copies.
 
-Known holes, beside those of `trying`: steps share the pipes and sockets that a step opens. If a
+Known holes, beside those of `trying`: a cell with polars may stand still, and is not tried then.
+Steps share the pipes and sockets that a step opens. If a
 step's code changes ours in its process, later steps may outlive a killed kernel.
 """
 

