@@ -270,7 +270,7 @@ class DraftRun:
         )
 
     def _value_text(self) -> str:
-        """Return the text of the value that the code shows, prints, or else binds last."""
+        """Return the text of the value that is shown, printed or else bound last; "" for none."""
         value: Any = self._value
         if value is None:
             value = self._silence.stdout.text.strip() or None
@@ -286,7 +286,8 @@ class DraftRun:
         if isinstance(value, float):
             return f"{value:.6g}"
         text = value if isinstance(value, str) else pretty(value)
-        return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
+        # Objects that print as their address cannot be compared.
+        return "" if " at 0x" in text else clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
 
     def _bindings(self) -> list[Binding]:
         """Return what the code binds and changes; an expression with a new value does neither."""

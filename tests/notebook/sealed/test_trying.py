@@ -333,6 +333,8 @@ def test_an_answer_counts_while_another_process_holds_the_pipe(
         ("print(df.k[0])", "a"),
         ("df['w'] = 1; df = df.w.to_list()", "[1, 1, 1]"),
         ("df.v.mean", ""),
+        ("df.groupby('k')", ""),
+        ("[iter(df.v)]", ""),
         ("import math", ""),
     ],
 )
