@@ -21,7 +21,7 @@ from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed
 
 Count = Callable[[tuple[Message, ...]], int]
 Cut = frozenset[int | CellEvent]
-"""What a branch leaves out for good: turns, by number, and cells that no turn told."""
+"""The parts that a branch omits for good: numbers of turns, and cells that no turn includes."""
 
 NO_ROOM = "no longer fits"
 HIDDEN_CELL = "hidden"

@@ -20,7 +20,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import TurnNotFoundError
 
 When = tuple[int, frozenset[str]]
-"""A moment of the kernel, and what variables there were."""
+"""The timeline's tick, and the names of the variables at that tick."""
 
 
 class ChatTurns:

@@ -65,7 +65,7 @@ class CurrentEngine:
 
     @property
     def activity(self) -> Activity:
-        """Return the work of the model in use, or the share of it that is loaded. Never wait."""
+        """Return the progress of the model that is loading, or else the work of the active one."""
         if (loading := self.residents.loading) is not None:
             return loading
         engine = self.active

@@ -74,7 +74,7 @@ class ModelFacts:
 
     `sha256` is the file's, None if it was not computed yet: hashing must not delay an answer.
     `original`: the source of a converted copy. `host` is the server that read the prompt, "" for
-    this process, which has a file.
+    this process.
     """
 
     name: str

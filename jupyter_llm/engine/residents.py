@@ -55,7 +55,7 @@ class Resident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """The work of the model in use, or the share of a model that is loaded, from 0 to 1.
+    """The work of the active model, or the progress of the one that is loading, from 0 to 1.
 
     Without a model, `state` is "none".
     """

@@ -285,10 +285,10 @@ class Judge:
         return seen is None or (seen.outcome != "raises" and not seen.is_deadly)
 
     def value_of(self, answer: CodeAnswer) -> str:
-        """Return the value of a draft, as a text that other drafts may agree with; "" for none.
+        """Return a draft's value as text, to compare drafts; "" if it cannot be compared.
 
-        Figures, random values, and values made without the user's data may well differ, and
-        examples say more.
+        Good drafts may differ in figures, random values and values made without the user's data.
+        Where the request has examples, these are the better test.
         """
         seen = answer.seen
         if not self.asked or self.contract.examples or seen is None or not seen.runs:

@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 def split(cell: ShownCell) -> Proposal:
     """Propose the first part of a cell in its place, and the other parts as cells below.
 
-    `MagicUsageError`: the cell is a single part, no valid Python, or has a `%%magic`.
+    `MagicUsageError`: the cell has only one part, is not valid Python, or has a `%%magic`.
     """
     cell.check_is_python()
     cell.check_is_written()
     name, _, _ = split_cell_magic(cell.source)
     if name:
-        raise MagicUsageError(f"%%{name} is for all of the cell.", "Remove it to split the cell.")
+        raise MagicUsageError(
+            f"%%{name} applies to the whole cell.", "Remove it to split the cell."
+        )
     first, *others = parts(cell.source)
     if not others:
         raise MagicUsageError(
-            "The cell has a single part, or is no valid Python.",
-            "Put a blank line where a part ends.",
+            "The cell has only one part, or is not valid Python.",
+            "Put a blank line where a part ends, or fix the syntax.",
         )
     return Proposal(source=first, cell=cell.event([]), below=tuple(others))
 
@@ -37,14 +39,12 @@ def split(cell: ShownCell) -> Proposal:
 def parts(source: str) -> list[str]:
     """Return the parts of a cell: all of its lines but the blank ones between the parts.
 
-    A part is a paragraph of statements, all imports that follow each other, or all definitions. If
-    that is the whole cell, a part ends where another kind of statement begins, else at each blank
-    line.
+    The cuts are at blank lines, but not between two imports or two definitions. If there is no such
+    line, they are where the kind of statement changes, or else at each blank line.
     """
     tree, lines = parse_cell(source), source.split("\n")
-    gaps: list[
-        tuple[int, bool, str, str]
-    ] = []  # the line where a part may begin, and the facts that decide it
+    # For each line where a part may begin: is it blank, and the kinds of statements around it.
+    gaps: list[tuple[int, bool, str, str]] = []
     for one, other in pairwise(tree.body if tree is not None else ()):
         end, start = one.end_lineno or one.lineno, first_line_of(other) - 1
         blank = next((at for at in range(end, start) if not lines[at].strip()), None)

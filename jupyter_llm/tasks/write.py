@@ -182,11 +182,15 @@ class _Drafts:
         return self._chosen()
 
     def _is_settled(self, script: Script | None) -> bool:
-        """Whether a draft is good, and after a program its value is that of another good draft."""
-        good = [one for one in self._answers if self._judge.is_good(one)]
-        values = [self._judge.value_of(one) for one in good]
+        """Whether a draft is good and, with a `script`, agrees with another or has no value."""
+        values = self._values
         is_sure = script is None or "" in values or len({*values}) < len(values)
-        return bool(good) and is_sure
+        return bool(values) and is_sure
+
+    @property
+    def _values(self) -> list[str]:
+        """Return the values of the good drafts."""
+        return [self._judge.value_of(one) for one in self._answers if self._judge.is_good(one)]
 
     def _chosen(self) -> CodeAnswer:
         """Return the best draft; of equals the one whose value most drafts have, or the first."""
@@ -194,9 +198,9 @@ class _Drafts:
         num_agreeing = [judge.num_agreeing(one, answers) for one in answers]
         pairs = zip(answers, num_agreeing, strict=True)
         best, num = max(pairs, key=lambda pair: (*judge.merit(pair[0]), pair[1]))
-        num_good = sum(map(judge.is_good, answers))
-        if num == 1 and num_good >= _LEAST_DIFFERENT:
-            best = replace(best, doubts=(f"{num_good} drafts have {num_good} results",))
+        num_values = len({*self._values} - {""})
+        if num == 1 and num_values >= _LEAST_DIFFERENT:
+            best = replace(best, doubts=(f"{num_values} drafts have {num_values} results",))
         return replace(best, num_drafts=len(answers), num_agreeing=num)
 
     def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:
@@ -217,10 +221,9 @@ class _Drafts:
     def _others(self, first: Completion, total: int) -> Iterator[list[Request]]:
         """Yield requests for more drafts, which are written together.
 
-        One after a program answers the chat, since the two prompts fail on different requests: the
-        next one, or after a good draft the one after that, which has a long prompt to read. It
-        comes alone: others would wait for that. The last one of all reads the fault of the draft
-        before.
+        After a program, one draft answers the chat prompt, since the two prompts fail on different
+        requests: the next draft, or the second next if the last draft is good. It is written alone,
+        since its long prompt would delay others. The last request names the last draft's fault.
         """
         others = _others(self._request, first, total)
         chat = replace(self._as_chat, conversation=None)

@@ -125,6 +125,11 @@ def test_where_it_is_not_good_a_draft_answers_the_chat_and_more_go_on_with_the_p
         (["min(dice)", "1 / 0", "dice[", "m = min(dice)"], "min(dice)", "2 of 4 drafts agree"),
         ([f"dice[0] + {number}" for number in range(4)], "dice[0] + 0", "4 drafts have 4 results"),
         (
+            ["dice[0]", "dice[1]", "iter(dice)"],
+            "dice[0]",
+            "inserted below; ran in a sealed copy; the",
+        ),
+        (
             ["dice[0] / 7", "f'{dice} pips'", "print(dice[0] / 7)"],
             "dice[0] / 7",
             "2 of 3 drafts agree",

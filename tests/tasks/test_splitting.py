@@ -51,7 +51,11 @@ def test_the_parts_of_a_cell_are_all_of_its_lines_and_each_is_code() -> None:
 
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [("", "empty"), ("x = 1\ny = 2", "single part"), ("%%time\nx = 1\n\ny = 2", "%%time is for")],
+    [
+        ("", "empty"),
+        ("x = 1\ny = 2", "only one part"),
+        ("%%time\nx = 1\n\ny = 2", "%%time applies to"),
+    ],
 )
 def test_a_cell_that_cannot_be_split_says_why(source: str, reason: str) -> None:
     with pytest.raises(MagicUsageError, match=reason):

@@ -47,7 +47,7 @@ class Answering:
         self._end_held()
 
     def hold_background(self, *, is_held: bool) -> None:
-        """Pause reading in the background and end writing there, or allow both again."""
+        """Pause background reading and end background answers, or allow both again."""
         self._model.lanes.hold_background(is_held=is_held)
         self._end_held()
 

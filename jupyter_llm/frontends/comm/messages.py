@@ -210,7 +210,7 @@ class ChatDocument(Data):
 
 
 class SuggestionData(Data):
-    """A suggestion: `text` replaces the typed text from `start` to `end`."""
+    """A suggestion: `text` replaces the range of the typed text that `Suggestions` names."""
 
     text: str
     label: str

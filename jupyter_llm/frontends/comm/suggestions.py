@@ -38,7 +38,7 @@ def suggestions(
 ) -> Suggestions:
     """Return the texts that fit at the cursor, given the cells that ran.
 
-    `open_notebooks`: the ways from this notebook's folder to others that are open in the page.
+    `open_notebooks`: the paths of other open notebooks, relative to this one's folder.
     """
     before, after = text[:cursor], text[cursor:]
     start, end = cursor, cursor + _length(_REST, after)
@@ -120,7 +120,7 @@ def _columns(prefix: str) -> Iterator[SuggestionData]:
 
 
 def _columns_of(typed: str) -> tuple[object, tuple[str, ...], str]:
-    """Return the frame of a text like `df.pri`, its columns unless it is hidden, and `pri`."""
+    """Return the frame that `df.pri` names, its columns (none if it is hidden), and `pri`."""
     name, dot, start = typed.partition(".")
     frame = own_variables(current_shell()).get(name) if dot else None
     labels = None if is_hidden(name, frame) else column_labels(frame)
@@ -132,7 +132,7 @@ def _files(prefix: str, open_notebooks: Sequence[str]) -> Iterator[SuggestionDat
     folder = folder_of(llm.notebook.path)
     for way in open_notebooks:
         if PurePosixPath(way).name.lower().startswith(prefix.lower()):
-            # A mention leads out of the folder by a whole path only.
+            # A mention of a file outside the folder needs its absolute path.
             path = (folder / way).resolve().as_posix() if way.startswith("../") else way
             yield _suggestion("file", path, "open notebook", mention(path), mention(way))
     for name, detail in files_like(prefix, llm.notebook.path):

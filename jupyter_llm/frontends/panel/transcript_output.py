@@ -91,7 +91,7 @@ def _quoted(turn: Turn) -> str:
 
 
 def _num_with_room(turns: Sequence[Turn]) -> int:
-    """Return the number of the last turns that there is room for, at least one."""
+    """Return the count of the latest turns that fit, at least one."""
     num_chars = 0
     for num_turns, turn in enumerate(reversed(turns)):
         num_chars += len(turn.prompt) + len(turn.completion.text)

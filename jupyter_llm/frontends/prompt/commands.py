@@ -349,7 +349,9 @@ def _hide(call: Call) -> str:
         secrets.conceal(name, user_namespace())
     if names:
         learn("", user_namespace())
-        results.append(f"{_quoted(names)}: hidden from the next prompt on, but for its code.")
+        results.append(
+            f"{_quoted(names)}: hidden from the next prompt on; the code of cells is not."
+        )
     return " ".join(results)
 
 

@@ -94,7 +94,7 @@ class CellOutputs:
         self._is_cleared = False  # by the next output
 
     def write(self, kind: OutputKind, text: str) -> None:
-        """Append to a stream, but for a log line of `comm` that a page causes and no cell."""
+        """Append to a stream. Omit the log line of `comm`: a page causes it, not the cell."""
         if text.startswith(_COMM_LOG):
             return
         last = self._begin()

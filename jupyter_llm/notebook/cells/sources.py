@@ -107,7 +107,8 @@ class CellSources:
 def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
     """Whether compiled lines come from a typed cell.
 
-    Lines of magics match only if `is_counted`: the cell has the execution count of the lines.
+    Lines of magics are not compared. If there are no others, `is_counted` decides: the cell has the
+    execution count of the lines.
     """
     lines = {line.strip() for line in typed.split("\n")}
     ours = [line.strip() for line in compiled.split("\n")]

@@ -3,13 +3,13 @@
 The kernel forks a root copy, and each step is a fork of the step before. Only the newest process
 runs code; the others wait for its end. A step can be undone by ending its process.
 
-A filter in all copies stops each fork until the kernel's process allows it, so code cannot fork.
-After its cell, a process asks to fork, and is only allowed to when the next cell is pushed. So who
-waits, and who has ended, is known from the system and never from the copies.
+A filter in all copies holds each fork until the notebook's process answers. It refuses the forks of
+the cells' own code. After its cell, a process asks to fork, and may when the next cell is pushed.
+Thus the system, not a copy, reports which processes wait and which have ended.
 
-Known holes, beside those of `trying`: a cell with polars may stand still, and is not tried then.
-Steps share the pipes and sockets that a step opens. If a
-step's code changes ours in its process, later steps may outlive a killed kernel.
+Known holes, beside those of `trying`: a cell with polars may hang, and is reported as not tried.
+Steps share the pipes and sockets that a step opens. If a step changes our code in its process,
+later steps may outlive a killed kernel.
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ BROKEN = "an earlier step was ended by the system"
 class Chain:
     """Cells that run one after another, each in a sealed fork of the copy before.
 
-    A cell that does not run leaves no trace. If threads still run after a cell, which no fork has,
-    the next cell runs in one process with this one, which is repeated. An interrupt of the main
-    thread ends the cell that it waits for. Use it as a context manager, from any thread.
+    A cell that does not run leaves no trace. If a cell leaves threads running, a fork would lack
+    them, so the next push repeats that cell and runs the new one in the same process. An interrupt
+    of the main thread ends the cell that it waits for. Use it as a context manager, from any
+    thread.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ class Chain:
         source : str
             The cell.
         timeout_s : float
-            The time limit, for each repeated cell, too.
+            The time limit of one cell; each repeated cell adds as much.
         tick : Callable, optional
             Called here meanwhile. If it raises, the cell is undone.
 
@@ -238,7 +239,7 @@ class Chain:
         tick: Callable[[], None] | None,
         interrupts: Sequence[int],
     ) -> Seen:
-        """Run cells in a fork of the newest process, which is the newest then if they run."""
+        """Run cells in a fork of the newest process. If they run, the fork is the newest one."""
         command = msgspec.json.encode(cells) + b"\n"
         if len(command) > _MAX_COMMAND:
             return untried("the cell is too long")
@@ -291,7 +292,7 @@ class Chain:
             self._answer(question, errno.EPERM)  # the cell's own code wants to fork
 
     def _question_of(self, pid: int, watch: Watch) -> int | Ending:
-        """Return a process's question about the next step, or why not to wait for it."""
+        """Return a process's question about its next fork, or the reason to stop waiting."""
         self._report.clear()  # it may have the rest of a process that was ended
         while True:
             request = self._next_question(watch)
@@ -318,7 +319,7 @@ class Chain:
                 return reason
 
     def _received_question(self) -> tuple[int, int] | None:
-        """Return a question about a fork; answer one about a signal, allowed to oneself only."""
+        """Return a question about a fork. Answer one about a signal, allowed to itself only."""
         data = bytearray(_QUESTION.size)
         try:
             fcntl.ioctl(self._listener, _RECEIVE, data)
@@ -387,14 +388,14 @@ class _ChainLife(Life):
             self._send(replace(seen, leaves_threads=has_threads))
 
     def _fork(self) -> int:
-        """Fork once the kernel allows it."""
+        """Fork once the notebook's process allows it."""
         with quiet_fork():
             while True:
                 with contextlib.suppress(InterruptedError):  # the kernel says "not yet"
                     return posix.fork()
 
     def _await_child(self, child: int) -> None:
-        """Wait for the end of a step, and of others if this is the root; report its status."""
+        """Wait for all child processes, in the root also orphans; report the status of `child`."""
         status = 0
         with contextlib.suppress(ChildProcessError):
             while True:
@@ -447,7 +448,7 @@ def _exit_status(report: bytes) -> int:
 
 
 def _send_signal(pid: int, parent: int, number: int) -> None:
-    """Send a signal to a process, unless it is gone, so that another one may have its number."""
+    """Send a signal to a process if it still exists: another may have its number by now."""
     if pid in _children(parent):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

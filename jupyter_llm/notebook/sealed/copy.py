@@ -145,9 +145,9 @@ def _fork(copy: Copy, life: Life) -> None:
 
 @contextlib.contextmanager
 def quiet_fork() -> Iterator[None]:
-    """Fork without a warning, and with the same random numbers to come.
+    """Let a fork cause no warning, and keep the state of `random` in the child.
 
-    Python warns about locks of other threads. If the copy waits for one, its time limit ends it.
+    Python warns about locks of other threads. If a copy waits for a lock, the time limit ends it.
     """
     parent, state = os.getpid(), random.getstate()
     with warnings.catch_warnings():
@@ -404,7 +404,7 @@ def _limit(timeout_s: float, room: int) -> None:
     for kind, bound in bounds.items():
         _, hard = resource.getrlimit(kind)
         least = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        # The seal lets nobody raise a limit again; a chain's owner does so for addresses.
+        # A sealed copy cannot raise its limits; a chain's owner raises the one of addresses.
         resource.setrlimit(kind, (least, hard if kind == resource.RLIMIT_AS else least))
 
 

@@ -67,7 +67,7 @@ def detach(kept: int) -> list[Mapping]:
 
 
 def detach_files() -> None:
-    """Open this process's files again, since a fork has the places in them in common."""
+    """Open this process's regular files again: a fork shares its parent's offsets."""
     for path in Path("/proc/self/fd").iterdir():
         number = int(path.name)
         with suppress(OSError):

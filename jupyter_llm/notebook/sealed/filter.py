@@ -3,8 +3,8 @@
 It lists allowed calls, since nobody knows all that a system can do; any other fails with EPERM. No
 listed call can change a file or reach another process.
 
-The copies of a chain have another filter before it. It asks the kernel's process, see chain.py,
-before a copy forks or sends a signal.
+The copies of a chain have a second filter. Before a copy forks or sends a signal, that filter asks
+the notebook's process (see chain.py).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def asking_program() -> bytes:
 
 
 def filter_program(pid: int, *, asks: bool = False) -> bytes:
-    """Return the filter for the process of a copy; `asks`: beside `asking_program`."""
+    """Return the filter for a copy's process; `asks`: `asking_program` is installed, too."""
     processor = architecture()
     assert processor is not None
     program = [
@@ -111,7 +111,7 @@ def _allow_null(argument: int, also: list[_Step] | None = None) -> list[_Step]:
 
 
 def _asking_rule(name: str) -> list[_Step]:
-    """Return the steps for a call that a chain also allows, or none."""
+    """Return the steps of a call for which a chain has its own rule, or []."""
     if name in ("kill", "tgkill"):
         return _ALLOWED
     if name == "clone":

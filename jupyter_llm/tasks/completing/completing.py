@@ -78,7 +78,7 @@ class GhostRequest:
 
     @property
     def is_unasked(self) -> bool:
-        """Whether nobody typed or pressed a key: the cell is empty, and the one above has run."""
+        """Whether nobody typed or pressed a key, as in the empty cell below one that ran."""
         return not (self.is_invoked or self.prefix or self.suffix)
 
 

@@ -36,7 +36,7 @@ export class CellActions implements Decisions {
     });
   }
 
-  /** From now on show the proposals that wait in the kernel, and what the kernel or other pages show. */
+  /** Show the proposals that wait in the kernel, and follow those of other pages from now on. */
   follow(): void {
     const { stateChanged, received } = this.#tools.connection;
     stateChanged.connect(this.#showWaiting, this);

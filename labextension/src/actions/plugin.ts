@@ -80,7 +80,7 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
       all.set(panel, actions);
       addOutputButtons(panel, outputMenu, (cell) => actions.begin("fix", cell));
       void addPromptLine(panel, () => actions.begin("edit"));
-      // Of several views of a notebook the first shows proposals; another one does once that closes.
+      // One view of a notebook shows proposals: the first, or the next once that is closed.
       const lead = () => {
         const first = tracker.find(({ context }) => context === panel.context);
         if (first) all.get(first)?.follow();

@@ -42,7 +42,7 @@ export interface Around extends Tools {
   readonly notify: () => void;
 }
 
-/** How many cells it would change and add to accept a proposal. */
+/** The numbers of cells that accepting a proposal changes and adds. */
 export type Offer = { numChanged: number; numNew: number };
 
 /**
@@ -172,7 +172,7 @@ export class View {
   /** Whether something came of it that there may be another of, or nothing did. */
   get isDone(): boolean {
     const [{ state }, fit] = [this.#task, this.#fit()];
-    if (!this.#isAsked) return false;
+    if (!this.#canRepeat) return false;
     return state.kind === "failed" || (fit !== null && fit !== "elsewhere" && fit !== "gone");
   }
 
@@ -282,7 +282,7 @@ export class View {
   }
 
   /** Whether a model was asked, which may propose something else. */
-  get #isAsked(): boolean {
+  get #canRepeat(): boolean {
     return this.#task.action !== null && this.#task.action !== "split";
   }
 
@@ -459,7 +459,7 @@ export class View {
       }
       this.#buttons.append(copyButton(() => source));
     }
-    const isAsked = this.#isAsked;
+    const isAsked = this.#canRepeat;
     if (isHere && isAsked) this.#button(trans.__("Again"), () => this.again());
     if (isAsked) this.#chatButton();
     const isChange = runs.length === 0;

@@ -29,8 +29,8 @@ import { Writings } from "./writings.js";
 /** JupyterLab's own number for what a person asks for by hand. */
 const INVOKED = 0;
 
-/** After a cell ran, the kernel hears of the cells first: what it reads then would end a suggestion. */
-const REST_MS = 2 * PAUSE_MS;
+/** After a run the kernel first gets the cells, and reading them would end a suggestion. */
+const AFTER_RUN_MS = 2 * PAUSE_MS;
 
 type Items = IInlineCompletionList<IInlineCompletionItem>;
 
@@ -128,14 +128,14 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     if (isBlank) this.#blank = window.setTimeout(() => this.#invoke(widget), debouncerDelay);
   }
 
-  /** Suggest a cell where the person rests after a cell has run, if that cell is empty. */
+  /** After a cell ran, suggest code in the cell with the focus if that cell is empty. */
   onRan(widget: Widget): void {
     clearTimeout(this.#blank);
     if (!this.#settings.nextCell) return;
     this.#blank = window.setTimeout(() => {
       const { editor, model } = this.#writings.of(widget)?.desk.sheet ?? {};
       if (editor?.hasFocus() && model?.sharedModel.getSource() === "") this.#invoke(widget);
-    }, REST_MS);
+    }, AFTER_RUN_MS);
   }
 
   onStale(editor: CodeEditor.IEditor): void {

@@ -122,19 +122,19 @@ export class Notebook extends NotebookDocument {
     return path === undefined ? null : { path, cell: this.#view.ownId() };
   }
 
-  /** Attach the files that the user chooses; a folder is not attached, which a text says. */
+  /** Let the user choose files. Return an attachment for each file, a message for each folder. */
   async chooseFiles(): Promise<(Attachment | string)[]> {
     return (await this.#view.chooseFiles()).map(({ path, type }) =>
       type === "directory" ? trans.__("Select a file, not a folder.") : this.attachFile(path),
     );
   }
 
-  /** Attach a file of the server, which the kernel reads. */
+  /** Return an attachment for a file of the server; the kernel reads the file. */
   attachFile(path: string): Attachment {
     return { label: this.#wayTo(path), text: null };
   }
 
-  /** The ways to the other notebooks that are open. */
+  /** The relative paths of the other notebooks that are open. */
   get openNotebooks(): string[] {
     return this.#view.otherNotebooks().map((path) => this.#wayTo(path));
   }

@@ -151,8 +151,9 @@ export class NotebookDocument {
   }
 
   /**
-   * Put other code into a cell and the `rest` below it, or say why that cannot be. `metadata` is set
-   * beside what it has. With `before` it is changed only while it reads so, but for blanks at its end.
+   * Replace the code of a cell and insert `rest` below it; return why if that is not possible.
+   * `metadata` is added to the cell's own. With `before`, replace only what still equals it, apart
+   * from blanks at the end.
    */
   replace(
     id: string,

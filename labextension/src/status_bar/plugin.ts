@@ -84,7 +84,7 @@ async function hint(settings: ISettingRegistry, openChat: () => void): Promise<v
   if (own.composite.hint !== true) return;
   // A notification shows 140 characters.
   const text = trans.__(
-    "Ask something, and the model is loaded. Then the model goes on in grey where you type code; Tab takes it. A chat is in the side bar.",
+    "The first prompt loads the model. Then it suggests code in grey where you type, and Tab accepts it. A chat is in the side bar.",
   );
   const actions = [{ label: trans.__("Open the Chat"), callback: openChat }];
   Notification.info(text, { autoClose: false, actions });
