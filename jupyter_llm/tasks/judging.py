@@ -40,7 +40,7 @@ _TRAILING_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
 _ASKS_FOR_DEFINITION = re.compile(r"(?i)\b(?:def|define\w*|functions?|class(?:es)?|methods?)\b")
 _ASKS_FOR_IMPORT = re.compile(r"(?i)\bimports?\b")
 _REACHES_COLUMNS = re.compile(r"\.(?:columns|iloc|describe|corr|items)\b|\bfor \w+ in \w+\b")
-_IS_RANDOM = re.compile(r"(?i)random|\brng\b|\.sample\(|shuffle")
+_VARIES = re.compile(r"(?i)random|\brng\b|\.sample\(|shuffle|timeit|perf_counter|\bnow\(|uuid")
 _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
 
@@ -293,13 +293,8 @@ class Judge:
         seen = answer.seen
         if not self.asked or self.contract.examples or seen is None or not seen.runs:
             return ""
-        is_given = self.contract.reads_data(answer.source) and not _IS_RANDOM.search(answer.source)
+        is_given = self.contract.reads_data(answer.source) and not _VARIES.search(answer.source)
         return seen.value if is_given and not seen.num_figures else ""
-
-    def num_agreeing(self, answer: CodeAnswer, answers: Sequence[CodeAnswer]) -> int:
-        """Return how many good drafts have the value of one of them; 0 if it has none."""
-        value = self.value_of(answer)
-        return sum(self.value_of(one) == value and self.is_good(one) for one in answers if value)
 
     def merit(self, answer: CodeAnswer) -> tuple[float, ...]:
         """Return the quality of a draft: of two drafts the greater one is better."""

@@ -47,6 +47,8 @@ def parts(source: str) -> list[str]:
     gaps: list[tuple[int, bool, str, str]] = []
     for one, other in pairwise(tree.body if tree is not None else ()):
         end, start = one.end_lineno or one.lineno, first_line_of(other) - 1
+        while lines[end - 1].endswith("\\"):  # of a magic
+            end += 1
         blank = next((at for at in range(end, start) if not lines[at].strip()), None)
         kinds = [_kind(node, lines) for node in (one, other)]
         if start >= end:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from jupyter_llm.ask.asking import ask
@@ -170,11 +172,9 @@ class _Drafts:
                 # With a seed or at temperature 0 another run writes the same drafts.
                 is_fixed = params.seed is not None or params.temperature == 0
                 end_s = None if is_fixed else self._began_s + max(MAX_S, 3 * took_s)
-                for requests in self._others(first, num_drafts):
-                    for answer in self._read(requests, end_s):
-                        answers.append(answer)
-                        if self._is_settled(script):
-                            break
+                others = self._others(first, num_drafts)
+                for answer in chain.from_iterable(self._read(some, end_s) for some in others):
+                    answers.append(answer)
                     if self._is_settled(script):
                         break
         except KeyboardInterrupt:
@@ -195,12 +195,12 @@ class _Drafts:
     def _chosen(self) -> CodeAnswer:
         """Return the best draft; of equals the one whose value most drafts have, or the first."""
         answers, judge = self._answers, self._judge
-        num_agreeing = [judge.num_agreeing(one, answers) for one in answers]
-        pairs = zip(answers, num_agreeing, strict=True)
+        counts = Counter(filter(None, self._values))
+        agreeing = [counts[judge.value_of(one)] for one in answers]
+        pairs = zip(answers, agreeing, strict=True)
         best, num = max(pairs, key=lambda pair: (*judge.merit(pair[0]), pair[1]))
-        num_values = len({*self._values} - {""})
-        if num == 1 and num_values >= _LEAST_DIFFERENT:
-            best = replace(best, doubts=(f"{num_values} drafts have {num_values} results",))
+        if num == 1 and len(counts) >= _LEAST_DIFFERENT:
+            best = replace(best, doubts=(f"{len(counts)} drafts have {len(counts)} results",))
         return replace(best, num_drafts=len(answers), num_agreeing=num)
 
     def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:
@@ -244,7 +244,7 @@ class _Drafts:
     def _interrupted(self, first: Completion) -> PromptInterrupted:
         """Return the error of an interrupt, with the best draft so far."""
         draft = CodeAnswer(completion=first, cells=(), request=self._request)
-        draft = max(self._answers, key=self._judge.merit, default=draft)
+        draft = self._chosen() if self._answers else draft
         shown = replace(draft.completion, text=code_block(draft.completion.text), token_ids=None)
         interrupted = PromptInterrupted(shown, best=shown.text)
         interrupted.draft = draft

@@ -74,6 +74,10 @@ def test_the_rules_are_hidden_together_with_cells_and_variables(
     assert f"`{RULES_FILE}`: hidden" in shown
     assert "`rate`: hidden" in shown
     assert "In [1] is hidden" in shown
+    run(shell, f"%llm /show rate, {RULES_FILE}")
+    run(shell, "%llm What is rate?")
+    assert "Dutch" in last_prompt(ruled)
+    assert "r4te" in last_prompt(ruled)
 
 
 def test_raw_text_is_continued_without_rules(

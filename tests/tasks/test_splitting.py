@@ -39,6 +39,16 @@ CELLS = [
 ]
 
 
+def test_a_magic_over_several_lines_is_never_cut() -> None:
+    install = "!pip install numpy \\\n    pandas"
+    assert parts(f"{install}\nimport os\nx = f(1,\n\n2)") == [
+        install,
+        "import os",
+        "x = f(1,\n\n2)",
+    ]
+    assert parts(f"{install}\n\nimport os\nx = 1") == [install, "import os\nx = 1"]
+
+
 def test_the_parts_of_a_cell_are_all_of_its_lines_and_each_is_code() -> None:
     whole = "\n\n".join(CELLS)
     found = parts(whole)

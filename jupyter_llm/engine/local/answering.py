@@ -52,10 +52,10 @@ class Answering:
         self._end_held()
 
     def _end_held(self) -> None:
-        for generation in [*self.generations.values()]:
-            is_background = generation.request.priority is Priority.BACKGROUND
-            if is_background and self._model.lanes.is_background_held:
-                self.end(generation, "cancelled")
+        if self._model.lanes.is_background_held:
+            for generation in [*self.generations.values()]:
+                if generation.request.priority is Priority.BACKGROUND:
+                    self.end(generation, "cancelled")
 
     def read_ahead(
         self, request: Request, tokenize: Callable[[Prompt], tuple[int, ...]], num_forgets: int
@@ -139,6 +139,7 @@ class Answering:
         for lane in self._model.lanes.all:
             for sequence in lane.scheduler.of_class(Priority.BACKGROUND):
                 if conversation is None or sequence.conversation == conversation:
-                    lane.scheduler.finish(sequence, "cancelled")
                     if (generation := self.generations.get(sequence)) is not None:
                         self.end(generation, "cancelled")
+                    else:
+                        lane.scheduler.finish(sequence, "cancelled")

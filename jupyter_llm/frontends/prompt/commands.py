@@ -366,11 +366,6 @@ def _show(call: Call) -> str:
     own = (name for name, value in variables if is_hidden(name, value))
     hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
     names = call.argument.replace(",", " ").split()
-    if names == [RULES_FILE]:
-        call.llm.timeline.show_rules(is_shown=True)
-        return (
-            f"{_quoted(names)}: included from the next prompt on; `/hide {RULES_FILE}` ends that."
-        )
     if names == ["draft"] and "draft" not in hidden:
         if not call.chat.last_draft:
             hint = "`%%llm -f code` asks for some."
@@ -379,18 +374,27 @@ def _show(call: Call) -> str:
     if not names:
         hidden += [RULES_FILE] * call.llm.timeline.rules.is_hidden
         return f"Hidden from the model: {_quoted(hidden)}." if hidden else "Nothing is hidden."
-    for name in names:
+    others = [name for name in names if name != RULES_FILE]
+    for name in others:
         if name not in hidden:
             raise MagicUsageError(
                 f"Nothing that is called {name[:40]!r} is hidden.",
                 nearest(name, hidden, "`/show` alone lists what is."),
             )
-    for name in names:
+    results = []
+    if RULES_FILE in names:
+        call.llm.timeline.show_rules(is_shown=True)
+        file = f"`{RULES_FILE}`"
+        results.append(f"{file}: included from the next prompt on; `/hide {RULES_FILE}` ends that.")
+    for name in others:
         secrets.show(name)
-    return (
-        f"{_quoted(names)}: included like any other value from the next prompt on, and kept with "
-        f"the chat. `/hide {names[0]}` hides it again, but turns that included the value keep it."
-    )
+    if others:
+        results.append(
+            f"{_quoted(others)}: included like any other value from the next prompt on, and kept "
+            f"with the chat. `/hide {others[0]}` hides it again, but turns that included the value "
+            "keep it."
+        )
+    return " ".join(results)
 
 
 def _quoted(names: Sequence[str]) -> str:

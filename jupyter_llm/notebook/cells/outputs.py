@@ -95,7 +95,7 @@ class CellOutputs:
 
     def write(self, kind: OutputKind, text: str) -> None:
         """Append to a stream. Omit the log line of `comm`: a page causes it, not the cell."""
-        if text.startswith(_COMM_LOG):
+        if kind == "stderr" and text.startswith(_COMM_LOG):
             return
         last = self._begin()
         if last is None or last.kind != kind or not isinstance(last.text, Scroll):

@@ -23,6 +23,7 @@ _OPTION = r"-(?:s[ \t]+)?\S+[ \t]+(?:\d+[ \t]+)?"
 _TIMED = re.compile(rf"(?m)^([ \t]*)%(?:time|timeit|prun|memit)[ \t]+(?:{_OPTION})*")
 _HELP = re.compile(r"(?m)^([ \t]*[^\W\d][\w.]*)\?\??[ \t]*$")
 _ESCAPED_LINE = re.compile(r"(?m)^([ \t]*)[%!?].*$")
+_CONTINUED = re.compile(r"(?m)^[ \t]*(?:[\w.]+[ \t]*=[ \t]*)?[%!](?:.*\\\n)+.*$")
 
 _CELL_MAGIC = re.compile(r"(?:[ \t]*\n)*%%([A-Za-z_]\w*)(?:[ \t][^\n]*)?(?:\n|\Z)")
 # Without a match, IPython does not change valid Python. Continuation lines may match needlessly:
@@ -70,6 +71,7 @@ def cell_python(source: str) -> str:
     name, line, body = split_cell_magic(source)
     if name:
         return "\n" * line.count("\n") + (cell_python(body) if name in PYTHON_MAGICS else "")
+    source = _CONTINUED.sub(_on_one_line, source)
     named = _HELP.sub(r"\1", _TIMED.sub(r"\1", source))
     for text in (named, source):
         compiled = transform(text)
@@ -77,6 +79,11 @@ def cell_python(source: str) -> str:
             return "\n" * _num_blank(text) + compiled  # IPython drops blank lines at the top
     # One line that IPython cannot transform must not hide the others.
     return _ESCAPED_LINE.sub(r"\1pass", named)
+
+
+def _on_one_line(magic: re.Match[str]) -> str:
+    """Return a continued line as IPython joins it, with the lines that this takes away after it."""
+    return magic[0].replace("\\\n", "") + "\n" * magic[0].count("\n")
 
 
 def transform(source: str) -> str | None:

@@ -29,7 +29,7 @@ from jupyter_llm.notebook.sealed.first_step import first_step
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL
 from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.seen import Seen, untried
-from jupyter_llm.notebook.sealed.syscalls import HARMLESS, prctl
+from jupyter_llm.notebook.sealed.syscalls import DIE_WITH_PARENT, HARMLESS, prctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +49,6 @@ _WAITS = [HARMLESS.get(name) for name in ("futex", "epoll_wait", "epoll_pwait")]
 _LIMIT = 4  # index of the timeout argument, the same for all of them
 _NO_LIMIT = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # a null pointer, or -1
 _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
-DIE_WITH_PARENT = 1
 INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
 _SPARE = 256 << 20  # bytes to remain free for other programs
 

@@ -13,7 +13,12 @@ import errno
 import signal
 import struct
 
-from jupyter_llm.notebook.sealed.syscalls import DEPENDS, HARMLESS, architecture
+from jupyter_llm.notebook.sealed.syscalls import (
+    DEPENDS,
+    DIE_WITH_PARENT,
+    HARMLESS,
+    architecture,
+)
 
 _LOAD, _EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
@@ -34,7 +39,6 @@ _FCNTL = (0, 1, 2, 3, 4, 5, 1030, 1032, 1034, 36)
 _FCNTL_LOCKS = (6, 7, 37, 38)
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # queries, and FIONBIO, FIOCLEX
 _PRCTL = (3, 15, 16, 23, 39, 0x53564D41)  # queries, and names of threads and of memory
-_DIE_WITH_PARENT = 1
 _UNIX = 1  # local sockets: a pair of them is only connected with itself
 
 _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, value
@@ -118,7 +122,7 @@ def _asking_rule(name: str) -> list[_Step]:
         return [*_low(0), *_when(_FORK, _ALLOWED), *_rule(name, 0)]
     if name == "prctl":
         dies = [*_load(_ARGUMENTS + 8), *_when(signal.SIGKILL, _ALLOWED), *_DENIED]
-        return [*_low(0), *_when(_DIE_WITH_PARENT, dies), *_rule(name, 0)]
+        return [*_low(0), *_when(DIE_WITH_PARENT, dies), *_rule(name, 0)]
     return []
 
 

@@ -43,6 +43,7 @@ _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all
 _ASYNC = re.compile(r"\b(?:async|await|asyncio)\b")
 _MAX_MESSAGE, _MAX_HEADLINE = 600, 200
 _MAX_RESULT = 2000
+_MAX_ITEMS = 200
 _MAX_REPORT = 12_000
 _MAX_NAMES, _MAX_NAME = 200, 200
 _MAX_SIZED = 10  # variables
@@ -255,8 +256,9 @@ class DraftRun:
         facts = Facts(old, after, self._silence.drawn, self._python, replaced, own)
         text, num_lost = facts.summary()
         shown, kind, value = after.get(""), type(self._value), ""
-        with suppress(Exception):  # of its own `repr`
+        with suppress(BaseException):  # of its `repr`, whose actions are not the draft's either
             value = self._value_text()
+        self._stage.refusals.clear()
         lost = [name for name in names if extent_of(self._before.get(name)) is not None]
         return replace(
             seen,
@@ -284,8 +286,9 @@ class DraftRun:
         if value is None or callable(value) or isinstance(value, ModuleType):
             return ""
         if isinstance(value, float):
-            return f"{value:.6g}"
-        text = value if isinstance(value, str) else pretty(value)
+            return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
+        # Few items, since a list of lists has their product.
+        text = value if isinstance(value, str) else pretty(value, max_seq_length=_MAX_ITEMS)
         # Objects that print as their address cannot be compared.
         return "" if " at 0x" in text else clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
 

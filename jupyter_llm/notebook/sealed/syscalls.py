@@ -9,6 +9,7 @@ import ctypes
 import os
 import platform
 
+DIE_WITH_PARENT = 1  # an option of prctl
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7  # the processor's number in a filter's input
 _ARCHITECTURES = {"x86_64": (X86_64, 0), "aarch64": (AARCH64, 1)}
 

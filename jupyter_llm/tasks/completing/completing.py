@@ -355,6 +355,8 @@ class GhostWriter:
         engine = self._engine_of()
         if engine is None:
             return GhostEnd(reason=NO_MODEL)
+        if request.is_unasked and engine.info.host:
+            return GhostEnd()  # nothing would end it on a server
         prompt_with = self._prompt_at(engine, document, request) if _is_wanted(request) else None
         if prompt_with is None:
             return GhostEnd()

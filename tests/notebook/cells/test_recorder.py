@@ -48,7 +48,7 @@ print('one'); print('two')
 import logging, sys; print('careful', file=sys.stderr)
 logging.getLogger('Comm').warning('No such comm: 7')
 display({'text/plain': 'shown'}, raw=True)
-print('three')
+print('No such comm: 8')
 6 * 7"""
 RUNS_INSIDE = """
 get_ipython().run_cell("print(1)", store_history=True)
@@ -67,7 +67,13 @@ THREAD = "import threading\nt = threading.Thread(target=lambda: print(1)); t.sta
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (SHOWS, "stdout: one\ntwo\n|stderr: careful\n|display: shown|stdout: three\n|result: 42"),
+        (
+            SHOWS,
+            (
+                "stdout: one\ntwo\n|stderr: careful\n|display: shown"
+                "|stdout: No such comm: 8\n|result: 42"
+            ),
+        ),
         (RUNS_INSIDE, "stdout: 1\n2\n"),
         (GOES_ELSEWHERE, ""),
         (f"{CLEAR}print(1)\nclear_output()", ""),

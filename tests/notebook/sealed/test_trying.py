@@ -332,6 +332,8 @@ def test_an_answer_counts_while_another_process_holds_the_pipe(
         ("df.k[0]", "a"),
         ("print(df.k[0])", "a"),
         ("df['w'] = 1; df = df.w.to_list()", "[1, 1, 1]"),
+        ("print(10**7)", "10000000"),
+        ("class Odd:\n    def __repr__(self): raise SystemExit\nodd = Odd()", ""),
         ("df.v.mean", ""),
         ("df.groupby('k')", ""),
         ("[iter(df.v)]", ""),
@@ -342,4 +344,5 @@ def test_what_is_shown_printed_or_bound_has_one_value(
     source: str, value: str, shell: InteractiveShell
 ) -> None:
     shell.run_cell("import pandas as pd\ndf = pd.DataFrame({'k': list('aab'), 'v': [1, 3, 2.5]})")
-    assert seen_in(shell, source).value == value
+    seen = seen_in(shell, source)
+    assert (seen.outcome, seen.value) == ("runs", value)

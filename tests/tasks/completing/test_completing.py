@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,6 +78,9 @@ def test_a_cell_that_nobody_asked_for_waits_for_all_else() -> None:
     assert asked("").items[0].text == "total = 1"
     asked("", is_invoked=True)
     assert [one.priority for one in engine.requests] == [Priority.BACKGROUND, Priority.GHOST]
+    engine.info = replace(engine.info, host="far.example")  # where it could not wait
+    assert asked("").items == ()
+    assert len(engine.requests) == 2
 
 
 @pytest.mark.parametrize(
