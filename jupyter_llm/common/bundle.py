@@ -45,6 +45,10 @@ class Rich:
 
     __slots__ = ()
 
+    def __init_subclass__(cls) -> None:
+        # IPython looks for it class by class, and finds the `__repr__` of a dataclass first.
+        cls._repr_pretty_ = cls._repr_pretty_  # type: ignore[method-assign]
+
     def _markup(self) -> Markdown | Html:
         """Return the markup that a notebook shows."""
         return untrusted_markdown(str(self))

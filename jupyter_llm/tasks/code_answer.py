@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.notebook.code.blocks import code_blocks
@@ -50,8 +51,8 @@ class CodeCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodeAnswer:
-    """The cells that a model wrote; none if there is no code in what it said.
+class CodeAnswer(Rich):
+    """The cells that a model wrote, or none. Shows as the code with its remark.
 
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`, and
     `request` is what it answers. It is the best of `num_drafts`, and `num_agreeing` of them have
@@ -132,6 +133,9 @@ class CodeAnswer:
     def note(self) -> str:
         """A remark about the code in one line; "" if there is none."""
         return "; ".join(self._notes())
+
+    def __str__(self) -> str:
+        return "\n\n".join(filter(None, (self.text, self.note)))
 
     def _notes(self) -> Iterator[str]:
         raised = self.seen.error_kind if self.seen is not None else ""

@@ -325,6 +325,16 @@ def test_a_cell_and_python_ask_for_code_with_the_same_prompt(
     assert "rate: list" in messages_of(written)[-1].content
 
 
+def test_code_that_python_asked_for_shows_as_code_with_its_remark(
+    shell: InteractiveShell, scripted: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted.replies.append("nowhere\n```")
+    run(shell, "from jupyter_llm import llm\nllm.write('Any.', try_drafts=False)")
+    shown = capsys.readouterr().out
+    assert "```python\nnowhere\n```\n\nnot tried: that is switched off; `nowhere` is" in shown
+    assert "CodeAnswer" not in shown
+
+
 def test_the_draft_that_lands_is_recorded_with_the_prompt_that_it_answers(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
