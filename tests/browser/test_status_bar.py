@@ -186,7 +186,7 @@ def test_what_there_is_is_said_once_and_never_again(
 ) -> None:
     notebook = open_notebook("%load_ext jupyter_llm", "%unload_ext jupyter_llm")
     page = notebook.page
-    hint = page.get_by_text("the model goes on in grey")
+    hint = page.get_by_text("it suggests code in grey")
     save_settings(notebook, hint=True)
     notebook.reload()
     expect(item(notebook)).to_have_text("LLM: not loaded")
