@@ -87,12 +87,12 @@ GROW = """([text, step]) => {
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"
 
 # JupyterLab's own: what it has asked a kernel that a test has ended, widgets that are saved without
-# their kernel, and a debouncer of a closed notebook that is asked once more.
+# their kernel, and of a closed notebook a debouncer that is asked once more and cells still to draw.
 JUPYTERS_OWN = re.compile(
     r"(Error: |Could not restore the debugger state: )?"
     r"Canceled future for (comm_info|create_subshell|debug)_request message before replies"
     r"|Error: widget model not found"
-    r"|Cannot read properties of null \(reading 'promise'\)"
+    r"|Cannot read properties of null \(reading '(promise|id)'\)"
 )
 OUR_SCRIPTS = "/jupyter-llm/"
 
