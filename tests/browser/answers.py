@@ -87,7 +87,7 @@ GROW = """([text, step]) => {
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"
 
 # JupyterLab's own: what it has asked a kernel that a test has ended, widgets that are saved without
-# their kernel, and of a closed notebook a debouncer that is asked once more and cells still to draw.
+# their kernel, and what a closed notebook still had to draw or to do.
 JUPYTERS_OWN = re.compile(
     r"(Error: |Could not restore the debugger state: )?"
     r"Canceled future for (comm_info|create_subshell|debug)_request message before replies"
