@@ -38,7 +38,7 @@ class Sending:
 
     `cuts`: what its branch leaves out from then on, by conversation. `left_out`: how many turns and
     cells. `script`: asks for the same code as the next cell of a program. The reference to the
-    `stream` is weak, so that a stream without a reader is cancelled.
+    `stream` is weak, so that a stream without a reader is cancelled. `code` is the turn's.
     """
 
     question: ChatQuestion
@@ -51,6 +51,7 @@ class Sending:
     script: Script | None = None
     future: Future[Completion] = field(default_factory=Future)
     stream: ReferenceType[Stream] | None = None
+    code: Any = None
 
     @property
     def prompt(self) -> RawPrompt | tuple[Message, ...]:
@@ -86,6 +87,7 @@ class Sending:
             finished_at=finished_at,
             cuts=self.cuts,
             instruction=self.question.instruction,
+            code=self.code,
         )
 
     def cancel(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
@@ -72,7 +73,7 @@ class Turn:
     included and no prompt before it, and its attachments. `number` identifies the turn in its chat
     and grows along each branch. `parent`: the number of the turn before, 0 at the start.
     `finished_at`: seconds since 1970. `cuts`: what the conversations of the chat leave out from
-    here on.
+    here on. `code`: a task's answer, with what this kernel knows of its code.
     """
 
     prompt: str
@@ -85,6 +86,7 @@ class Turn:
     finished_at: float = field(default=0.0, repr=False, compare=False)
     cuts: Mapping[str, Cut] = field(default_factory=dict, repr=False, compare=False)
     instruction: str = field(default="", repr=False)
+    code: Any = field(default=None, repr=False, compare=False)
 
     @property
     def attachments(self) -> tuple[tuple[str, str], ...]:

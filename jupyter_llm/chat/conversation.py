@@ -129,18 +129,11 @@ class Chat(ChatTurns):
             self._take_in(sent, on_begin)
         return stream, sending
 
-    def take_in(
-        self,
-        sending: Sending,
-        shown: Completion,
-        request: Request,
-        completion: Completion,
-        draft: str,
-    ) -> None:
+    def take_in(self, sending: Sending, shown: Completion, code: Any) -> None:
         """Add code that was written: its turn, and the draft that `/show draft` shows."""
-        self.last_draft = draft
-        self._answers.log(request, finished(completion))
-        self._take_in(replace(sending, future=finished(shown)))
+        self.last_draft = code.whole
+        self._answers.log(code.request, finished(code.completion))
+        self._take_in(replace(sending, future=finished(shown), code=code))
 
     def preview(
         self, engine: Engine, question: ChatQuestion, about: About = variables_about

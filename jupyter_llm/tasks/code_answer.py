@@ -55,11 +55,11 @@ class CodeAnswer(Rich):
     """The cells that a model wrote, or none. Shows as the code with its remark.
 
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`, and
-    `request` is what it answers. It is the best of `num_drafts`, and `num_agreeing` of them have
-    its value. `seen` is the result of trying it in a sealed copy of the kernel, None if it was not
-    tried. `dropped` are the statements that had run already, and `is_old`: all of them had, those
-    in the cells too. `mends` are the changes that rules made to it. `doubts` and `num_lost` count
-    against it.
+    `request` is what it answers. It is the best of `num_drafts`; `num_agreeing` of them have its
+    value, or `num_different` have a value each. `seen` is the result of trying it in a sealed copy
+    of the kernel when `num_begun` cells had begun, None if it was not tried. `dropped` are the
+    statements that had run already, and `is_old`: all of them had, those in the cells too. `mends`
+    are the changes that rules made to it. `doubts` and `num_lost` count against it.
     """
 
     completion: Completion
@@ -67,12 +67,14 @@ class CodeAnswer(Rich):
     request: Request
     num_drafts: int = 1
     num_agreeing: int = 0
+    num_different: int = 0
     seen: Seen | None = None
     dropped: tuple[str, ...] = ()
     is_old: bool = False
     mends: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     num_lost: int = 0
+    num_begun: int = 0
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -139,6 +141,8 @@ class CodeAnswer(Rich):
 
     def _notes(self) -> Iterator[str]:
         raised = self.seen.error_kind if self.seen is not None else ""
+        if self.num_different:
+            yield f"{self.num_different} drafts have {self.num_different} results"
         yield from self.doubts
         if self.seen is not None and self.cells:
             yield self.seen.text

@@ -16,6 +16,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.notebook.cells.shell import num_begun
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, new_cells
 from jupyter_llm.tasks.judging import Judge
@@ -74,11 +75,12 @@ def write_in_chat(
         except PromptInterrupted as interrupt:
             draft, shown = interrupt.draft, interrupt.completion
             if isinstance(draft, CodeAnswer) and draft.completion.text and shown is not None:
-                chat.take_in(sending, shown, draft.request, draft.completion, draft.whole)
+                chat.take_in(sending, shown, draft)
             raise
-        answer = replace(answer, cells=new_cells(answer.cells, namespace))
+        cells = new_cells(answer.cells, namespace)
+        answer = replace(answer, cells=cells, num_begun=num_begun())
         shown = replace(answer.completion, text=answer.text, token_ids=None)
-        chat.take_in(sending, shown, answer.request, answer.completion, answer.whole)
+        chat.take_in(sending, shown, answer)
     return answer, sending
 
 
@@ -200,7 +202,7 @@ class _Drafts:
         pairs = zip(answers, agreeing, strict=True)
         best, num = max(pairs, key=lambda pair: (*judge.merit(pair[0]), pair[1]))
         if num == 1 and len(counts) >= _LEAST_DIFFERENT:
-            best = replace(best, doubts=(f"{len(counts)} drafts have {len(counts)} results",))
+            best = replace(best, num_different=len(counts))
         return replace(best, num_drafts=len(answers), num_agreeing=num)
 
     def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:

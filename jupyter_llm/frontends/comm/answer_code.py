@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from jupyter_llm.api import llm
@@ -17,7 +18,7 @@ from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line, Part
 from jupyter_llm.frontends.comm.live_chat import LiveChat
 from jupyter_llm.frontends.comm.messages import CheckedData, CodeOrigin, Prepared
-from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.cells.shell import current_shell, num_begun, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.notebook.sealed.seen import untried
@@ -34,13 +35,14 @@ _PAUSE_S = 0.2  # in which a person may begin what comes first
 class AnswerCode(Part):
     """The code in a chat's answers.
 
-    A trial of it begins when no cell runs and no model works, and gives way: it begins again.
+    A draft that was tried before it became the answer has its verdict. Other code is tried when no
+    cell runs and no model works; a trial gives way and begins again.
     """
 
     def __init__(self, line: Line, chat: Chat, live: LiveChat) -> None:
         super().__init__(line)
         self._chat, self._live = chat, live
-        self._tried: dict[_Place, tuple[int, CodeAnswer]] = {}  # what came of it last, and when
+        self._tried: dict[_Place, CodeAnswer] = {}  # what came of it last
         self._lock = threading.Lock()  # one trial at a time
         self._end = threading.Event()
         shell = current_shell()
@@ -65,10 +67,10 @@ class AnswerCode(Part):
         if answer is not None and tries and llm.tries_drafts:
             with self._lock:
                 self._try(places, answer, job)
-        cells, now, results = _cells(places, answer), _now(), []
+        cells, results = _cells(places, answer), []
         for place in places:
-            cell, (when, tried) = cells.get(place), self._tried.get(place, (-1, None))
-            note = tried.note if tried is not None and when == now else ""
+            cell, tried = cells.get(place), self._verdict(place)
+            note = tried.note if tried is not None else ""
             unknown, missing = (cell.unknown_names, cell.missing_modules) if cell else ((), ())
             results.append(CheckedData(list(unknown), list(missing), note))
         return results
@@ -80,11 +82,8 @@ class AnswerCode(Part):
         It parses, and says which model wrote it, if that is known, and whether the end is missing.
         """
         answer, place = self._answer(origin), (origin, source)
-        when, tried = self._tried.get(place, (-1, None))
-        if tried is None or when != _now():  # what was mended then may be right by now
-            tried, cell = None, _cells([place], answer).get(place)
-        else:
-            cell = tried.cells[0]
+        tried = self._verdict(place)
+        cell = tried.cells[0] if tried is not None else _cells([place], answer).get(place)
         if cell is None:
             return Prepared(source=source, metadata={}, note="")
         told = (*tried.doubts, *tried.changes, *tried.mended) if tried is not None else cell.changes
@@ -108,24 +107,37 @@ class AnswerCode(Part):
             return self._chat.turn(origin.number).completion
         return self._live.answer(origin.notice) if origin.notice is not None else None
 
+    def _draft(self, place: _Place) -> CodeAnswer | None:
+        """Return the draft that a turn shows, if the code in this place is all of it."""
+        origin, source = place
+        code = self._chat.turn(origin.number).code if origin.number is not None else None
+        is_same = isinstance(code, CodeAnswer) and code.sources == (source.strip(),)
+        return code if is_same else None
+
+    def _verdict(self, place: _Place) -> CodeAnswer | None:
+        """Return what came of code; None if a cell began since: a mend may be wrong by now."""
+        known = filter(None, (self._tried.get(place), self._draft(place)))
+        return next((one for one in known if one.num_begun == num_begun()), None)
+
     def _try(self, places: Sequence[_Place], completion: Completion, job: Job) -> None:
-        """Try all the code of an answer once nothing else goes on, unless it stands as it was."""
+        """Try all the code of an answer once nothing else goes on, unless the verdict is known."""
         prompt = next((self._chat.turn(o.number).prompt for o, _ in places if o.number), "")
         with_code, give_way = [*_cells(places, completion)], partial(self._give_way, job)
-        while any(self._tried.get(place, (-1,))[0] != _now() for place in with_code):
+        while not all(map(self._verdict, with_code)):
             job.check()
             if self._end.wait(_PAUSE_S):
                 return
             with suppress(KeyboardInterrupt):
                 give_way()
-                cells, now = _cells(places, completion), _now()
+                cells, now = _cells(places, completion), num_begun()
                 asked = prompt if len(cells) == 1 else ""  # of several, none need use all it names
-                request, sources = Request(prompt=asked), tuple(cells.values())
-                whole = CodeAnswer(completion=completion, cells=sources, request=request)
+                new = CodeAnswer(completion=completion, cells=(), request=Request(prompt=asked))
+                whole = self._draft(places[0]) or new  # other drafts had the values they had
+                whole = replace(whole, cells=(*cells.values(),), doubts=(), num_begun=now)
                 tries = Tries.here(self._chat.timeline, is_allowed=True, show_progress=give_way)
                 judge = Judge(names=tries, tries=tries, asked=asked)
-                found = [(now, one) for one in judge.each(whole)]
-                if all(one.seen is None or one.seen != untried(BUSY) for _, one in found):
+                found = [*judge.each(whole)]
+                if all(one.seen is None or one.seen != untried(BUSY) for one in found):
                     self._tried.update(zip(cells, found, strict=True))
 
     def _give_way(self, job: Job, _step: object = None) -> None:
@@ -134,12 +146,6 @@ class AnswerCode(Part):
         is_idle = self._chat.current.activity.state in ("none", "idle")
         if self._end.is_set() or not is_idle or self._chat.timeline.running is not None:
             raise KeyboardInterrupt
-
-
-def _now() -> int:
-    """A number that grows with each cell that runs."""
-    shell = current_shell()
-    return shell.execution_count if shell is not None else 0
 
 
 def _cells(places: Sequence[_Place], answer: Completion | None) -> dict[_Place, CodeCell]:

@@ -24,6 +24,12 @@ def user_namespace() -> Mapping[str, Any]:
     return shell.user_ns if shell is not None else {}
 
 
+def num_begun() -> int:
+    """Return the number of cells that have begun to run, which grows before variables change."""
+    history = getattr(current_shell(), "history_manager", None)
+    return len(history.input_hist_parsed) if history is not None else 0
+
+
 def own_variables(shell: Any) -> dict[str, Any]:
     """Return the user's own variables, without IPython's."""
     if shell is None:  # no IPython

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.front_end import TIMEOUT_S, FrontEnd
+from support.front_end import TIMEOUT_S, FrontEnd, MakeFront
 from support.kernel import Kernel, running_kernel
 from support.panel_kernel import KernelPanel, prepare
-from support.scripted import ScriptedEngine
+from support.scripted import SMALL, ScriptedEngine
 from support.scripted_tries import RUNS, raising
 from support.seal import needs_seal
 from support.shell import run
@@ -76,6 +77,26 @@ def test_each_piece_of_code_is_tried_once_while_no_cell_runs(
     assert notes(answered, "b = 1", "b", tries=False) == ["", ""]
     notes(answered, "b = 1")
     assert trials.tried[3:] == ["b = 1"]
+
+
+def test_the_chat_says_of_code_what_its_cell_says_and_tries_it_once_another_cell_ran(
+    make_front: MakeFront, scripted: ScriptedEngine, shell: InteractiveShell, trials: Trials
+) -> None:
+    scripted.info = replace(scripted.info, num_parameters=SMALL)  # whose drafts are compared
+    run(shell, "dice = [3, 5]", store_history=True)
+    drafts = [f"dice[{number}]" for number in range(4)]
+    scripted.replies.extend(drafts)
+    trials.outcomes = {one: replace(RUNS, value=one) for one in drafts}
+    cell = run(shell, "%%llm -f code\nthe first of the dice", store_history=True).text
+    note = "4 drafts have 4 results; ran in a sealed copy; the best of 4 drafts"
+    assert note in cell
+    for _ in range(2):  # a page, and the page after a reload
+        assert notes(make_front(), drafts[0]) == [note]
+    assert trials.tried == drafts
+    run(shell, "1", store_history=True)
+    assert notes(make_front(), drafts[0], tries=False) == [""]
+    assert notes(make_front(), drafts[0]) == [note]
+    assert trials.tried == [*drafts, drafts[0]]
 
 
 def test_where_trying_is_switched_off_nothing_is_said(
