@@ -10,7 +10,7 @@ from jupyter_llm.ask.log import AnswerLog
 from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
-from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
 from jupyter_llm.engine.request import chat_prompt, check_text, check_texts, several
@@ -704,7 +704,10 @@ class LLM(Prompts):
         is_allowed = self.tries_drafts if try_drafts is None else try_drafts
         tries = Tries.here(self.timeline, is_allowed=is_allowed)
         chat = self.chats.get()
-        return write_in_chat(chat, asked, namespace=tries, tries=tries)[0]
+        answer, _ = write_in_chat(chat, asked, namespace=tries, tries=tries)
+        if answer.is_interrupted:
+            raise PromptInterrupted(answer.completion, best=answer)
+        return answer
 
 
 def _name_of(subject: object) -> str:

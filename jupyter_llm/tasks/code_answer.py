@@ -59,7 +59,8 @@ class CodeAnswer(Rich):
     value, or `num_different` have a value each. `seen` is the result of trying it in a sealed copy
     of the kernel when `num_begun` cells had begun, None if it was not tried. `dropped` are the
     statements that had run already, and `is_old`: all of them had, those in the cells too. `mends`
-    are the changes that rules made to it. `doubts` and `num_lost` count against it.
+    are the changes that rules made to it. `doubts` and `num_lost` count against it. If the draft
+    `is_interrupted`, it is good, and the user interrupted the drafts after it.
     """
 
     completion: Completion
@@ -75,6 +76,7 @@ class CodeAnswer(Rich):
     doubts: tuple[str, ...] = ()
     num_lost: int = 0
     num_begun: int = 0
+    is_interrupted: bool = False
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -164,6 +166,8 @@ class CodeAnswer(Rich):
             yield f"{self.num_agreeing} of {self.num_drafts} drafts agree"
         elif self.num_drafts > 1:
             yield f"the best of {self.num_drafts} drafts"
+        if self.is_interrupted:
+            yield "interrupted before another draft confirmed it"
 
 
 def code_cells(

@@ -56,7 +56,8 @@ def write_in_chat(
 
     The best of a few drafts becomes the turn; `write_code` explains `show` and `show_progress`,
     which also gets the progress of loading. The code may use the names of `namespace`; `tries` runs
-    it first. Return the answer and what the prompt was made of.
+    it first. Return the answer and what the prompt was made of. If the answer `is_interrupted`, the
+    caller raises `PromptInterrupted` once the code has landed.
     """
     ran = sources_that_ran(chat.timeline.snapshot().cells)
     judge = Judge(names=namespace, tries=tries, ran=ran, asked=question.prompt)
@@ -112,7 +113,7 @@ def write_code(
     Raises
     ------
     PromptInterrupted
-        The user interrupted; it holds the best draft so far.
+        The user interrupted before a draft was good; it holds the best one so far.
     """
     params = request.params.filled(engine.info.sampling.for_code)
     request = replace(
@@ -180,7 +181,9 @@ class _Drafts:
                     if self._is_settled(script):
                         break
         except KeyboardInterrupt:
-            raise self._interrupted(first) from None
+            if not self._values:
+                raise self._interrupted(first) from None
+            return replace(self._chosen(), is_interrupted=True)
         return self._chosen()
 
     def _is_settled(self, script: Script | None) -> bool:

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.interrupts import interrupt_main
 from support.scripted import SMALL, ScriptedEngine, messages_of
 from support.shell import run
 
+from jupyter_llm import PromptInterrupted, llm
 from jupyter_llm.chat.script import literal_names, needed_cells, sources_that_ran
-from jupyter_llm.engine.request import RawPrompt
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.request import RawPrompt, Request
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.pointing import points_back
 from jupyter_llm.notebook.cells.timeline import Timeline
@@ -147,6 +150,26 @@ def test_of_drafts_with_different_values_the_one_that_another_confirms_is_used(
     assert f"```python\n{landed}\n```" in shown
     assert line in shown
     assert len(small.requests) == len(drafts)
+
+
+def test_an_interrupt_of_the_comparison_lands_the_good_draft_and_ends_the_cell(
+    shell: InteractiveShell, small: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, small.on_hold = small.submit, interrupt_main
+
+    def hold_second(request: Request) -> Stream:
+        small.holds = bool(small.requests)
+        return submit(request)
+
+    monkeypatch.setattr(small, "submit", hold_second)
+    run(shell, "dice = [3, 5]", store_history=True)
+    small.replies.append("max(dice)")
+    ask = "%%llm -f code\nthe best of the dice"
+    # An error, so the cells behind it do not run.
+    cell = run(shell, ask, raises=PromptInterrupted, store_history=True)
+    assert "inserted below; ran in a sealed copy; interrupted before" in cell.text
+    assert (shell.rl_next_input or "").endswith("max(dice)")
+    assert llm.chat("default").turns[-1].completion.text == "```python\nmax(dice)\n```"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,8 @@ def write_code(
     if writer.has_cells and place.is_landed:  # inserted code is not shown again
         text = "\n\n".join(map(code_block, answer.sources[1:]))
     view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
+    if answer.is_interrupted:
+        raise PromptInterrupted(full)
     return full
 
 
