@@ -23,11 +23,16 @@ from jupyter_llm.engine.options import MAX_SEED, SamplingOptions, SamplingParams
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
 
-# Fields without an effect on the answer. An unknown field with an empty value has no effect either.
-_WITHOUT_MEANING = (
-    *("user", "name", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
-    "prompt_cache_retention",
-)
+# Fields that this server lacks, and values with which they change no answer; None: any value.
+# An unknown field with an empty value changes no answer, either.
+_HARMLESS: dict[str, tuple[Any, ...] | None] = {
+    **dict.fromkeys(("user", "name", "metadata", "service_tier", "safety_identifier", "store")),
+    **dict.fromkeys(("parallel_tool_calls", "prompt_cache_retention", "prediction")),
+    **dict.fromkeys(("reasoning_effort", "verbosity")),
+    "best_of": (1,),
+    "modalities": (["text"],),
+    "tool_choice": ("auto",),
+}
 _NOTHING: tuple[Any, ...] = (0, "none", "", [], {})
 _SAME = {
     "max_completion_tokens": "max_tokens",
@@ -282,10 +287,13 @@ def _effective(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
     return {
         name: value
         for name, value in named
-        if value is not None
-        and name not in _WITHOUT_MEANING
-        and (name in field_names or value not in _NOTHING)
+        if value is not None and (name in field_names or not _is_harmless(name, value))
     }
+
+
+def _is_harmless(name: str, value: object) -> bool:
+    values = _HARMLESS.get(name, ())
+    return values is None or value in (*_NOTHING, *values)
 
 
 def _tokenized(prompt: RawPrompt, engine: Engine) -> tuple[tuple[int, ...], int]:

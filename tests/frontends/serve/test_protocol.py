@@ -335,7 +335,8 @@ REFUSED: dict[str, dict[str, Any]] = {
         "messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]
     },
     r"unknown field `weight` - at `\$\.messages\[0\]`": {"messages": [{**HELLO[0], "weight": 1}]},
-    "unknown field `store`": {"store": True},
+    "unknown field `best_of`": {"best_of": 2},
+    "unknown field `modalities`": {"modalities": ["text", "audio"]},
     "of length >= 1": {"messages": []},
     r"Expected `float \| null`, got `str` - at `\$\.temperature`": {"temperature": "hot"},
     "temperature must be at least 0": {"temperature": -1},
@@ -364,14 +365,24 @@ def test_what_cannot_be_done_is_refused_by_its_name(said: str, client: OpenAI) -
         assert caught.value.type == "invalid_request_error"
 
 
-def test_what_says_nothing_is_taken(client: OpenAI) -> None:
+def test_fields_that_change_no_answer_are_accepted(client: OpenAI) -> None:
     said: dict[str, Any] = {
         "tools": [],
         "tool_choice": "none",
         "frequency_penalty": 0.0,
         "presence_penalty": 0,
         "user": "somebody",
-        "store": False,
+        "metadata": {"run": "7"},
+        "store": True,
+        "service_tier": "auto",
+        "parallel_tool_calls": True,
+        "reasoning_effort": "low",
+        "verbosity": "high",
+        "modalities": ["text"],
+        "prediction": {"type": "content", "content": "Hi"},
+        "best_of": 1,
+        "n": 1,
+        "logit_bias": {},
         "top_k": None,
         "stream": True,
         "stream_options": {"include_usage": True, "include_obfuscation": False},
