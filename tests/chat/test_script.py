@@ -152,8 +152,12 @@ def test_of_drafts_with_different_values_the_one_that_another_confirms_is_used(
     assert len(small.requests) == len(drafts)
 
 
-def test_an_interrupt_of_the_comparison_lands_the_good_draft_and_ends_the_cell(
-    shell: InteractiveShell, small: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("cell_id", [None, "c1"])
+def test_an_interrupt_of_the_comparison_keeps_the_good_draft_and_ends_the_cell(
+    cell_id: str | None,
+    shell: InteractiveShell,
+    small: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submit, small.on_hold = small.submit, interrupt_main
 
@@ -166,8 +170,10 @@ def test_an_interrupt_of_the_comparison_lands_the_good_draft_and_ends_the_cell(
     small.replies.append("max(dice)")
     ask = "%%llm -f code\nthe best of the dice"
     # An error, so the cells behind it do not run.
-    cell = run(shell, ask, raises=PromptInterrupted, store_history=True)
-    assert "inserted below; ran in a sealed copy; interrupted before" in cell.text
+    cell = run(shell, ask, cell_id=cell_id, raises=PromptInterrupted, store_history=True)
+    assert "```python\nmax(dice)\n```" in cell.text
+    assert "ran in a sealed copy; interrupted before" in cell.text
+    assert ("inserted below" in cell.text) is (cell_id is None)  # a notebook drops it
     assert (shell.rl_next_input or "").endswith("max(dice)")
     assert llm.chat("default").turns[-1].completion.text == "```python\nmax(dice)\n```"
 

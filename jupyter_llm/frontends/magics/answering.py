@@ -83,9 +83,12 @@ def write_code(
     full = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
     with _landing(view, answer.text, full):
         place, records = land(writer, answer.landing, answer.completion, in_place=options.replace)
-    notes = [place.words, answer.note, *_notes(sent, answer.completion, options, note)]
+    # Of a cell that ends with an error, front ends insert nothing by themselves.
+    is_dropped = answer.is_interrupted and writer.has_cells and not place.has_metadata
+    words = "" if is_dropped else place.words
+    notes = [words, answer.note, *_notes(sent, answer.completion, options, note)]
     text = answer.text
-    if writer.has_cells and place.is_landed:  # inserted code is not shown again
+    if writer.has_cells and place.is_landed and not is_dropped:  # it is not shown again
         text = "\n\n".join(map(code_block, answer.sources[1:]))
     view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
     if answer.is_interrupted:
