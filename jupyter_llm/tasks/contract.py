@@ -110,6 +110,8 @@ _ASKS_FIGURE = re.compile(
 _KEEPS_ROWS = ("fillna", "ffill", "bfill", "interpolate", "replace", "clip", "mask", "where")
 _IN_PLACE = re.compile(r",?\s*inplace\s*=\s*True,?\s*(?=\)\Z)")
 _READS_FILE = re.compile(r"\b(?:open|read_\w+|load\w*|scan_\w+|fetch\w*|connect|Path)\(")
+_IS_VOID = re.compile(r"\b(\d\d+|[5-9]) of (?:the first )?\1 values \w+ missing")
+_SETS_MISSING = re.compile(r"\b(?:None|nan|NaN|NA|NaT)\b")
 _PLAIN_NUMBERS = re.compile(r"(?:u?int|float)\d*\Z")
 _RESULT = "result"
 _COPIED = ("DataFrame", "Series", "ndarray")
@@ -202,6 +204,8 @@ class Contract:
             found += [*self._invented(source)]
         else:
             found += (one for one in seen.told("wrong", list) if type(one) is str)
+            if not _SETS_MISSING.search(source):
+                found += (fact for fact in seen.text.split("; ") if _IS_VOID.search(fact))
             found += [*self._invented(source), *self._value_doubts(source, seen)]
             found += [*self._kind_doubts(seen), *self._missing(source, seen)]
         found += self._idle(source)

@@ -103,7 +103,8 @@ class Judge:
         num_lost = answer.seen.num_lost * is_unasked(self.asked, answer.source)
         values = {name: one for name, one in answer.values.items() if name in self.contract.types}
         values_text = ", ".join(f"`{name}` = {_shown(one)}" for name, one in values.items())
-        texts = (values_text, answer.seen.text, self._unused(answer.source))
+        facts = (one for one in answer.seen.text.split("; ") if one not in doubts)
+        texts = (values_text, *facts, self._unused(answer.source))
         if not doubts and not answer.seen.names and self.lacks(answer):
             doubts = ("shows nothing",)
         seen = replace(answer.seen, text="; ".join(filter(None, texts)))

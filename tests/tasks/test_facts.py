@@ -111,6 +111,25 @@ def test_the_line_begins_with_the_variables_that_a_draft_replaces_or_changes(
     assert written(judge, "do it", draft).note == f"ran in a sealed copy; {note}"
 
 
+@pytest.mark.parametrize(
+    ("draft", "line"),
+    [
+        ("y = x.shift(9)\ny", "`x`: 5 of 5 values are missing; ran in a sealed copy; gives"),
+        ("[*x.shift(9)]", "its result: 5 of 5 values are missing; ran in a sealed copy; gives"),
+        ("y = [None] * 5\ny", "ran in a sealed copy; `y`: 5 of 5 values are missing; gives"),
+    ],
+)
+def test_values_that_are_all_missing_are_said_once_and_first_unless_the_code_writes_none(
+    shell: InteractiveShell, draft: str, line: str
+) -> None:
+    judge = judge_of(shell, "import pandas as pd\nx = pd.Series(range(5), name='x')")
+    answer = written(judge, "the change of x", draft)
+    assert answer.note.startswith(line)
+    assert answer.note.count("missing") == 1
+    better = written(judge, "the change of x", draft, "x.diff()")
+    assert (better.source == "x.diff()") is (not line.startswith("ran"))
+
+
 def test_labels_that_only_the_data_know_are_not_told(shell: InteractiveShell) -> None:
     judge = judge_of(shell, "import pandas as pd\nrows = [{'hunter 77': None, 'Xk29dk': 2}]")
     answer = written(judge, "a table of rows", "df = pd.DataFrame(rows)")

@@ -74,7 +74,11 @@ class Facts:
         most = sum(sum(one.missing.values()) for one in self.before.values())
         for name, new in self.after.items():
             old = self.before.get(name, new)
+            # the result may be a variable, or a column of one
+            others = [] if name else [one.missing for other, one in self.after.items() if other]
             for column, num in new.missing.items() if new.kind != "value" else ():
+                if any(one.get(column) == num for one in others):
+                    continue
                 had = [one.missing[column] for one in self.before.values() if column in one.missing]
                 # a new value may lack the values that its sources lack
                 if num > max(had, default=most):
