@@ -17,6 +17,13 @@ from jupyter_llm.frontends.cli.command import OK, argument, command, model_argum
 @command(
     model_argument("-m", "--model"),
     argument("--port", type=int, default=0, help="where to listen; without one it is any free one"),
+    argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="a site whose pages may call the server with the token, as https://example.org",
+    ),
     json_help='print {"url": …, "token": …} on one line, for machines',
 )
 def _serve(options: argparse.Namespace) -> int:
@@ -36,7 +43,7 @@ def _serve(options: argparse.Namespace) -> int:
     llm.current.usual["flash_attention"] = True  # a server reads several prompts at once
     if options.model:
         llm.use(options.model)
-    serving = serve(llm, options.port)
+    serving = serve(llm, options.port, options.allow_origin)
     details = {"url": serving.url, "token": serving.token}
     shown = f"OPENAI_BASE_URL={serving.url}\nOPENAI_API_KEY={serving.token}"
     print(json.dumps(details) if options.json else shown, flush=True)

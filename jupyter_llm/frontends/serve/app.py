@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,13 +16,14 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from jupyter_llm.engine.options import DRAWN
-from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError
+from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ServeError
 from jupyter_llm.frontends.serve import calls
 from jupyter_llm.frontends.serve.answering import Answer, failure, refused
 
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
     from jupyter_llm.models.discover import ModelEntry
 
 _HOSTS = ("127.0.0.1", "localhost")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 _MAX_BODY = 2 << 20  # bytes: cells wait while the engine tokenizes it
 MOST_CALLS = 128  # simultaneous calls
 _AT_ONCE = 64  # texts to embed between checks whether the client is connected
 
 
 class Gate:
-    """Middleware that requires the token."""
+    """Middleware that requires the token for all but `/health`."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -58,7 +60,9 @@ class Gate:
         if is_call := scope["type"] == "http":
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
             given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
-            if not secrets.compare_digest(given, self._expected):
+            if scope["path"] == "/health":
+                app = JSONResponse({"status": "ok"})
+            elif not secrets.compare_digest(given, self._expected):
                 reason = (
                     "The token is missing or wrong. `%llm /serve token` shows it in a notebook."
                 )
@@ -134,13 +138,13 @@ class Desk:
     async def _embed(self, request: Request) -> Response:
         call = await self._read(request, calls.VectorCall)
         engine = await self._engine(call.model, "embed")
-        texts = [call.input] if isinstance(call.input, str) else call.input
+        texts = await run_sync(call.texts, engine)
         rows: list[np.ndarray] = []
         for start in range(0, len(texts), _AT_ONCE):
             if await request.is_disconnected():
                 raise ClientDisconnect
             rows += [*await run_sync(engine.embed, texts[start : start + _AT_ONCE])]
-        return await run_sync(_vectors, rows, texts, call.encoding_format, engine)
+        return await run_sync(_vectors, rows, texts, call, engine)
 
     async def _props(self, _request: Request) -> Response:
         """Return the facts about the chats' model, by llama-server's names."""
@@ -193,15 +197,9 @@ def _model(one: ModelInfo | ModelEntry) -> dict[str, Any]:
 
 
 def _vectors(
-    rows: Sequence[np.ndarray], texts: list[str], encoding: str, engine: Engine
+    rows: Sequence[np.ndarray], texts: list[str], call: calls.VectorCall, engine: Engine
 ) -> Response:
-    """Return vectors as numbers, or as base64 of 32-bit floats."""
-    encoded = [
-        base64.b64encode(row.astype("<f4").tobytes()).decode()
-        if encoding == "base64"
-        else row.tolist()
-        for row in rows
-    ]
+    encoded = map(call.encoded, rows)
     data = [{"object": "embedding", "index": n, "embedding": one} for n, one in enumerate(encoded)]
     num_tokens = sum(map(len, engine.tokenize_texts(texts)))
     usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
@@ -210,15 +208,33 @@ def _vectors(
 
 
 def application(
-    current: CurrentEngine, token: str, routes: Sequence[BaseRoute] = (), lifespan: Any = None
+    current: CurrentEngine,
+    token: str,
+    *,
+    origins: Sequence[str] = (),
+    routes: Sequence[BaseRoute] = (),
+    lifespan: Any = None,
 ) -> Starlette:
-    """Return the application, with further routes behind the same gate."""
+    """Return the application, with further routes behind the same gate.
+
+    Scripts of pages from `origins` may call it, if they have the token.
+    """
+    if bad := next((one for one in origins if not _ORIGIN.fullmatch(one)), None):
+        raise ServeError(f"{bad!r:.80} is no origin. Write it as https://example.org:8443.")
     return Starlette(
         routes=[*Desk(current).routes, *routes],
         middleware=[
             # A site could point its own name to this machine, so that its pages in a browser reach
             # this server; the `Host` header reveals that.
             Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS, www_redirect=False),
+            # Before the gate: a browser first asks without the token whether a page may call.
+            Middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=("*",),
+                allow_private_network=True,
+            ),
             Middleware(Gate, token=token),
             Middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY),
         ],

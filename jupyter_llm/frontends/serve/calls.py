@@ -6,12 +6,13 @@ the requested one. Options outside OpenAI's protocol have llama-server's names.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -20,8 +21,11 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly
 from jupyter_llm.engine.options import MAX_SEED, SamplingOptions, SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
+from jupyter_llm.engine.request import Message, RawPrompt, Request, Special, check_text
 from jupyter_llm.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Fields that this server lacks, and values with which they change no answer; None: any value.
 # An unknown field with an empty value changes no answer, either.
@@ -53,6 +57,7 @@ _MOST_JUDGED = 256  # most texts of a scored choice: 10,000 took a small model m
 # OpenAI obfuscates pieces against observers of the connection; there are none on one machine.
 _StreamOptions = dict[Literal["include_usage", "include_obfuscation"], bool]
 _TemplateOptions = dict[Literal["enable_thinking"], bool]
+_Texts = str | list[str | int | list[int]]  # one text or several, or their tokens
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,26 +211,22 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
 class TextCall(AnswerCall, kw_only=True, **_STRICT):
     """Texts or tokens to continue."""
 
-    prompt: str | list[str | int | list[int]]
+    prompt: _Texts
+    suffix: str = ""
     echo: bool = False
     logprobs: int | None = None
     max_tokens: int | None = 16  # OpenAI's default
 
     def answers(self, engine: Engine) -> list[GuestAnswer]:
         """Return the requested answers."""
-        given: Any = self.prompt
-        is_one = isinstance(given, str) or all(isinstance(one, int) for one in given)
-        prompts = [given] if is_one else given
+        prompts = _several_texts(self.prompt)
         if len(prompts) * self.n > _MOST_PROMPTS:
             raise OptionError(f"A call asks for at most {_MOST_PROMPTS} answers.")
         is_echo_only = self.echo and self.max_tokens == 0
         ask = self._asking(1 if is_echo_only else self.max_tokens, logprobs=self.logprobs)
         answers: list[GuestAnswer] = []
         for prompt in prompts:
-            if isinstance(prompt, str):
-                raw_prompt = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
-            else:
-                raw_prompt = RawPrompt.of_tokens(prompt)
+            raw_prompt = self._raw_prompt(prompt, engine)
             fields: dict[str, Any] = {"is_echo_only": is_echo_only}
             fields |= {"echo": engine.format(raw_prompt)} if self.echo else {}
             if self.echo and self.logprobs is not None:
@@ -233,12 +234,46 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
             answers += self._several(GuestAnswer(request=ask(prompt=raw_prompt), **fields))
         return answers
 
+    def _raw_prompt(self, prompt: str | list[int], engine: Engine) -> RawPrompt:
+        """Return a prompt to continue, up to the suffix if there is one."""
+        if not self.suffix:
+            if not isinstance(prompt, str):
+                return RawPrompt.of_tokens(prompt)
+            return RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
+        fim = engine.info.fim
+        if fim is None:
+            name = engine.info.name
+            raise OptionError(f"suffix needs a code model that fills in the middle; {name} cannot.")
+        if self.echo or not isinstance(prompt, str):
+            raise OptionError("suffix takes the prompt as text, and no echo.")
+        parts = Special(fim.prefix), prompt, Special(fim.suffix), self.suffix, Special(fim.middle)
+        return RawPrompt(tuple(part for part in parts if part))
+
 
 class VectorCall(GuestCall, kw_only=True, **_STRICT):
     """A call for the vectors of texts."""
 
-    input: str | Annotated[list[str], Meta(min_length=1, max_length=_MOST_PROMPTS)]
+    input: _Texts
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
     encoding_format: Literal["float", "base64"] = "float"
+
+    def texts(self, engine: Engine) -> list[str]:
+        """Return the texts to embed; those given as tokens are joined again."""
+        given = _several_texts(self.input)
+        if len(given) > _MOST_PROMPTS:
+            raise OptionError(f"A call asks for at most {_MOST_PROMPTS} vectors.")
+        return [t if isinstance(t, str) else engine.format(RawPrompt.of_tokens(t)) for t in given]
+
+    def encoded(self, row: np.ndarray) -> str | list[float]:
+        """Return a vector as numbers or base64, shortened to `dimensions` with length one."""
+        if self.dimensions is not None:
+            if self.dimensions > len(row):
+                raise OptionError(f"The model's vectors have {len(row)} dimensions.")
+            row = row[: self.dimensions]
+            row = row / ((row @ row) ** 0.5 or 1)
+        if self.encoding_format == "float":
+            return [float(number) for number in row]
+        return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
 class TokensCall(GuestCall, kw_only=True, **_STRICT):
@@ -262,6 +297,12 @@ class TokensCall(GuestCall, kw_only=True, **_STRICT):
             return {"tokens": ids}
         pieces = [engine.format(RawPrompt.of_tokens([one])) for one in ids]
         return {"tokens": [{"id": i, "piece": p} for i, p in zip(ids, pieces, strict=True)]}
+
+
+def _several_texts(given: Any) -> list[Any]:
+    """Return one text, or the tokens of one, as a list."""
+    is_one = isinstance(given, str) or all(isinstance(one, int) for one in given)
+    return [given] if is_one else given
 
 
 def read_call(kind: type[T], body: bytes) -> T:

@@ -10,6 +10,8 @@ from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jupyter_llm.api import LLM
     from jupyter_llm.frontends.serve.server import Serving
 
@@ -36,8 +38,8 @@ def serve_here(llm: LLM, argument: str) -> str:
     )
 
 
-def serve(llm: LLM, port: int = 0) -> Serving:
-    """Serve the models of this process, with the default one loaded.
+def serve(llm: LLM, port: int = 0, origins: Sequence[str] = ()) -> Serving:
+    """Serve the models of this process, with the default one loaded; for more see `application`.
 
     `ServeError` has the reason if not.
     """
@@ -48,9 +50,9 @@ def serve(llm: LLM, port: int = 0) -> Serving:
     except ImportError as error:
         raise MissingLibraryError("Serving", error, "serve") from error
     llm.current.get()
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"origins": origins}
     if current_shell() is not None:
         path = llm.notebook.path or notebook_path(user_namespace())
-        more = {**beside(llm), "notebook": visible(str(path or "unnamed"))}
+        more |= {**beside(llm), "notebook": visible(str(path or "unnamed"))}
     _serving = Serving(llm.current, port=port, **more)
     return _serving

@@ -70,6 +70,7 @@ class Serving:
             raise ServeError(f"JUPYTER_LLM_TOKEN needs {_LEAST_TOKEN} characters or more.")
         self._pid = os.getpid()
         self._current = current
+        app = application(current, self.token, **more)
         if not 0 <= port < 1 << 16:
             raise ServeError(f"There is no port {port}. Ports are 0 to 65535.")
         try:
@@ -80,7 +81,7 @@ class Serving:
             raise ServeError(message) from error
         self.url = f"http://{_HOST}:{self._listening.getsockname()[1]}/v1"
         config = uvicorn.Config(
-            application(current, self.token, **more),
+            app,
             log_config=None,
             access_log=False,
             loop="asyncio",

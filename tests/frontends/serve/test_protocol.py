@@ -18,11 +18,12 @@ from support.serving import call, client_of, serving
 
 from jupyter_llm import llm
 from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.protocol import MEANS
-from jupyter_llm.engine.request import Message, Priority
+from jupyter_llm.engine.request import Message, Priority, RawPrompt, Special
 from jupyter_llm.frontends.serve.server import Serving
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
@@ -171,6 +172,51 @@ def test_vectors_are_those_of_the_engine(
         assert found["usage"]["prompt_tokens"] == sum(map(len, engine.tokenize_texts(texts)))
     told = client.embeddings.create(input=texts, model="tiny")  # which asks for bytes
     assert np.array([one.embedding for one in told.data]) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_vectors_of_tokens_are_those_of_their_text_and_short_ones_have_length_one(
+    client: OpenAI, engine: LocalEngine
+) -> None:
+    def vectors(given: Any, **more: Any) -> np.ndarray:
+        made = client.embeddings.create(model="tiny", input=given, **more)
+        return np.array([one.embedding for one in made.data])
+
+    texts = ["the quick", "a lazy dog"]
+    tokens = [list(one) for one in engine.tokenize_texts(texts)]
+    whole = engine.embed(texts)
+    assert vectors(tokens) == pytest.approx(whole, abs=1e-3)
+    assert vectors(tokens[0]) == pytest.approx(whole[:1], abs=1e-3)
+    short = whole[:, :3] / np.linalg.norm(whole[:, :3], axis=1, keepdims=True)
+    assert vectors(texts, dimensions=3) == pytest.approx(short, abs=1e-2)
+    faults: dict[str, dict[str, Any]] = {
+        f"vectors have {whole.shape[1]} dimensions": {"input": texts, "dimensions": 9999},
+        "at most 2048 vectors": {"input": ["a"] * 2049},
+        "by their numbers": {"input": []},
+    }
+    for fault, asked in faults.items():
+        with pytest.raises(BadRequestError, match=fault):
+            client.embeddings.create(model="tiny", **asked)
+
+
+def test_text_before_a_suffix_is_filled_in_by_a_model_that_can(
+    client: OpenAI, fresh_llm: None
+) -> None:
+    with pytest.raises(BadRequestError, match="a code model that fills in the middle; tiny cannot"):
+        client.completions.create(model="tiny", prompt="def f(", suffix="):")
+    fim = FimTokens(prefix="<P>", suffix="<S>", middle="<M>")
+    engine = ScriptedEngine(["x"] * 2, fim=fim)
+    with serving(engine) as served, client_of(served) as other:
+        assert other.completions.create(model="", prompt="f(", suffix=")").choices[0].text == "x"
+        other.completions.create(model="", prompt="", suffix=")")
+        for more in ({"echo": True}, {"prompt": [1, 2]}):
+            asked: dict[str, Any] = {"model": "", "prompt": "f(", "suffix": ")", **more}
+            with pytest.raises(BadRequestError, match="takes the prompt as text, and no echo"):
+                other.completions.create(**asked)
+    marks = Special("<P>"), Special("<S>"), Special("<M>")
+    assert [one.prompt for one in engine.requests] == [
+        RawPrompt((marks[0], "f(", marks[1], ")", marks[2])),
+        RawPrompt((marks[0], marks[1], ")", marks[2])),
+    ]
 
 
 def test_echo_tells_how_likely_each_token_of_the_prompt_was(

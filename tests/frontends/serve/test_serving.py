@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from openai import APIConnectionError, APIError, OpenAI
@@ -137,6 +138,36 @@ def test_other_names_than_this_machines_are_refused(served: Serving) -> None:
         assert call(served, "/v1/models", host=host)[0] == 400
     for host in ("localhost", "LOCALHOST:99", "127.0.0.1:1"):
         assert call(served, "/v1/models", host=host)[0] == 200
+
+
+def test_health_needs_no_token(served: Serving) -> None:
+    assert call(served, "/health", token="") == (200, {"status": "ok"})
+
+
+def test_only_pages_of_named_sites_may_call_and_they_need_the_token(
+    engine: ScriptedEngine, fresh_llm: None
+) -> None:
+    site, stranger = "https://app.example", "https://evil.example"
+
+    def asked(served: Serving, origin: str, method: str, **more: str) -> tuple[int, str | None]:
+        headers = {"Origin": origin, **more}
+        answered = httpx2.request(method, f"{served.url}/models", headers=headers, trust_env=False)
+        return answered.status_code, answered.headers.get("access-control-allow-origin")
+
+    preflight = {"Access-Control-Request-Method": "GET"}
+    preflight |= {"Access-Control-Request-Headers": "authorization, x-stainless-lang"}
+    with serving(engine, origins=[site]) as served:
+        shown = {"Authorization": f"Bearer {served.token}"}
+        assert asked(served, site, "OPTIONS", **preflight) == (200, site)
+        assert asked(served, site, "GET", **shown) == (200, site)
+        assert asked(served, site, "GET") == (401, site)
+        assert asked(served, stranger, "OPTIONS", **preflight) == (400, None)
+        assert asked(served, stranger, "GET", **shown) == (200, None)
+    with serving(engine) as served:
+        assert asked(served, site, "OPTIONS", **preflight) == (400, None)
+    for bad in ("*", "null", "https://app.example/path", "app.example"):
+        with pytest.raises(ServeError, match="is no origin"):
+            Serving(llm.current, origins=[bad])
 
 
 def test_only_this_machine_is_listened_to(served: Serving) -> None:
