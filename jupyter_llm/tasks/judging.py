@@ -41,6 +41,7 @@ _ASKS_FOR_DEFINITION = re.compile(r"(?i)\b(?:def|define\w*|functions?|class(?:es
 _ASKS_FOR_IMPORT = re.compile(r"(?i)\bimports?\b")
 _REACHES_COLUMNS = re.compile(r"\.(?:columns|iloc|describe|corr|items)\b|\bfor \w+ in \w+\b")
 _VARIES = re.compile(r"(?i)random|\brng\b|\.sample\(|shuffle|timeit|perf_counter|\bnow\(|uuid")
+_SINGLE = re.compile(r"(?:u?int|float)\d*|bool_?")
 _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
 
@@ -103,7 +104,9 @@ class Judge:
         num_lost = answer.seen.num_lost * is_unasked(self.asked, answer.source)
         values = {name: one for name, one in answer.values.items() if name in self.contract.types}
         values_text = ", ".join(f"`{name}` = {_shown(one)}" for name, one in values.items())
-        facts = (one for one in answer.seen.text.split("; ") if one not in doubts)
+        facts = [one for one in answer.seen.text.split("; ") if one not in doubts]
+        if _SINGLE.fullmatch(answer.seen.kind) and not answer.seen.size:  # it is not missing
+            facts.append(f"gives {answer.seen.value}")
         texts = (values_text, *facts, self._unused(answer.source))
         if not doubts and not answer.seen.names and self.lacks(answer):
             doubts = ("shows nothing",)

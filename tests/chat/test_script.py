@@ -130,7 +130,7 @@ def test_where_it_is_not_good_a_draft_answers_the_chat_and_more_go_on_with_the_p
         (
             ["dice[0]", "dice[1]", "iter(dice)"],
             "dice[0]",
-            "inserted below; ran in a sealed copy; the",
+            "inserted below; ran in a sealed copy; gives 3; the",
         ),
         (
             ["dice[0] / 7", "f'{dice} pips'", "print(dice[0] / 7)"],
@@ -172,7 +172,7 @@ def test_an_interrupt_of_the_comparison_keeps_the_good_draft_and_ends_the_cell(
     # An error, so the cells behind it do not run.
     cell = run(shell, ask, cell_id=cell_id, raises=PromptInterrupted, store_history=True)
     assert "```python\nmax(dice)\n```" in cell.text
-    assert "ran in a sealed copy; interrupted before" in cell.text
+    assert "ran in a sealed copy; gives 5; interrupted before" in cell.text
     assert ("inserted below" in cell.text) is (cell_id is None)  # a notebook drops it
     assert (shell.rl_next_input or "").endswith("max(dice)")
     assert llm.chat("default").turns[-1].completion.text == "```python\nmax(dice)\n```"

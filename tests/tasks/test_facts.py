@@ -71,7 +71,7 @@ def test_what_is_not_used_is_said_but_no_reason_for_more_drafts(shell: Interacti
     ask = "sum of xs times weights"
     answer = written(judge, ask, "sum(xs)", "sum(x * w for x, w in zip(xs, weights))")
     assert (answer.source, answer.num_drafts) == ("sum(xs)", 1)
-    assert answer.note == "ran in a sealed copy; does not use `weights`"
+    assert answer.note == "ran in a sealed copy; gives 6; does not use `weights`"
     assert (
         written(judge, ask, "[one for one in xs]").note
         == "ran in a sealed copy; gives a list of 3 values"
@@ -128,6 +128,21 @@ def test_values_that_are_all_missing_are_said_once_and_first_unless_the_code_wri
     assert answer.note.count("missing") == 1
     better = written(judge, "the change of x", draft, "x.diff()")
     assert (better.source == "x.diff()") is (not line.startswith("ran"))
+
+
+@pytest.mark.parametrize(
+    ("draft", "line"),
+    [
+        ("len(xs)", "gives 2"),
+        ("max(xs) == 8", "gives True"),
+        ("sum(xs) / 7", "gives 2.14286"),
+        ("float('nan')", "gives a missing value"),
+        ("pd.date_range('2024', periods=120)", "gives a DatetimeIndex of 120 values"),
+    ],
+)
+def test_the_line_describes_the_result(shell: InteractiveShell, draft: str, line: str) -> None:
+    judge = judge_of(shell, "import pandas as pd\nxs = [7, 8]")
+    assert written(judge, "show it", draft).note == f"ran in a sealed copy; {line}"
 
 
 def test_labels_that_only_the_data_know_are_not_told(shell: InteractiveShell) -> None:

@@ -135,7 +135,7 @@ class Facts:
             begin = f"{self._quoted(name)} is" if name else "gives"
             beside = max(before, key=lambda one: before[one].size, default="")
             is_less = beside and before[beside].size > new.size
-            size_text = f"a{'n' * (new.kind == 'array')} {new.kind} of "
+            size_text = f"a{'n' * (new.kind[0] in 'aI')} {new.kind} of "
             size_text += count_of(new.size, "row" if new.kind == "table" else "value")
             size_text += f" ({self._quoted(beside)} has {before[beside].size})" if is_less else ""
             if new.kind == "value" or not new.size:

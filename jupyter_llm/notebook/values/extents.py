@@ -40,9 +40,11 @@ def extent_of(value: Any) -> Extent | None:
         return Extent(kind, len(value), {"": tables.num_null(first)}, len(first), (len(value),))
     if package in ("pandas", "polars") and kind in ("DataFrame", "Series"):
         return _of_table(value, kind) if tables.is_readable(value) else None
-    if type(value) is peek.exported("numpy", "ndarray"):
-        first = value.flat[:_MAX_ITEMS].tolist()
-        return Extent("array", value.size, {"": tables.num_null(first)}, len(first), value.shape)
+    is_array, is_index = type(value) is peek.exported("numpy", "ndarray"), kind.endswith("Index")
+    if is_array or (is_index and package == "pandas" and tables.is_readable(value)):
+        first = (value.flat if is_array else value)[:_MAX_ITEMS].tolist()
+        missing, kind = {"": tables.num_null(first)}, "array" if is_array else kind
+        return Extent(kind, value.size, missing, len(first), value.shape)
     is_missing = value is not None and tables.num_null([value])
     return Extent("value", 1, {"": 1}, 1) if is_missing else None
 

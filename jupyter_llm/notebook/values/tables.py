@@ -99,14 +99,15 @@ def plain_table(value: Any) -> Any:
 
 
 def is_readable(table: Any) -> bool:
-    """Whether reading a frame or a series runs none of the user's code, as of array classes."""
+    """Whether reading a frame, series or index runs no code of the user, as of array classes."""
     if own_package(table) != "pandas":
         return True
     manager = attribute(table, "_mgr")
-    levels = (attribute(axis, "_levels") for axis in manager.axes)
-    indexes = [*manager.axes, *(one for some in levels if is_a(some, list) for one in some)]
+    axes, blocks = ([table], ()) if manager is ABSENT else (manager.axes, manager.blocks)
+    levels = (attribute(axis, "_levels") for axis in axes)
+    indexes = [*axes, *(one for some in levels if is_a(some, list) for one in some)]
     data = [attribute(index, "_data") for index in indexes]
-    arrays = [*(one for one in data if one is not ABSENT), *(b.values for b in manager.blocks)]
+    arrays = [*(one for one in data if one is not ABSENT), *(block.values for block in blocks)]
     return all(own_package(one) and own_package(one.dtype) for one in arrays)
 
 
