@@ -127,8 +127,9 @@ def attached_file(
         if isinstance(error, OptionError):
             raise
         why = getattr(error, "strerror", None) or str(error)
-        keep = "" if is_asked else " Put it in `backticks` to keep the @ as it is."
-        raise OptionError(f"{path} cannot be attached: {why}.{keep}") from None
+        advice = "Put it in `backticks` to keep the @ as it is."
+        advice = "Remove it, or attach another file." if is_asked else advice
+        raise OptionError(f"{path} cannot be attached: {why}. {advice}") from None
     is_cells = data.lstrip()[:1] == b"{" and b'"cell_type"' in data
     suffix = ".ipynb" if is_cells else real.suffix.lower()
     if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:

@@ -436,6 +436,34 @@ def test_a_file_is_attached_with_the_dialog_of_jupyterlab_and_a_folder_is_not(
     assert errors == []
 
 
+def test_a_prompt_whose_file_was_deleted_is_in_the_field_again_with_all_chips(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "total = 1")
+    page, side = notebook.page, SideBar(notebook)
+    notebook.run(0)
+    file = notebook.path.parent / "prices.txt"
+    file.write_text("Sold by weight.", "utf-8")
+    side.open()
+    notebook.cell(1).click()
+    side.button("Attach cell").click()
+    side.button("Attach file…").click()
+    page.get_by_role("dialog").locator(".jp-DirListing-item").filter(has_text=file.name).click()
+    page.get_by_role("dialog").get_by_role("button", name="Select").click()
+    chips = side.root.locator(".jllm-chip").filter(has_text=re.compile("In|Cell 2|prices"))
+    expect(chips).to_contain_text(["Cell 2", "prices.txt"])
+    file.unlink()
+    side.send("Who sells?")
+    said = "prices.txt cannot be attached: No such file or directory. Remove it, or attach another"
+    expect(side.root.locator(".jllm-notice")).to_contain_text(said)
+    expect(side.box).to_have_value("Who sells?")
+    expect(chips).to_contain_text(["Cell 2", "prices.txt"])
+    side.button("Leave out prices.txt").click()
+    side.box.press("Enter")
+    expect(side.turns.locator(".jllm-tag")).to_have_text(["Cell 2"])
+    assert errors == []
+
+
 def test_a_cell_that_is_dragged_into_the_field_is_attached_and_stays_in_the_notebook(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:

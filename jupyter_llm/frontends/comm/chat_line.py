@@ -89,6 +89,7 @@ class ChatLine(Line):
 
         def answer(job: Job) -> None:
             typed = job.run(partial(self._read, options, prompt, prompt.text))
+            job.is_command = isinstance(typed.what, Order)
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options, job)
                 return
@@ -181,7 +182,7 @@ class ChatLine(Line):
             show_progress=job.tell,
         )
         shown = order.command.run(call)
-        if job.is_wordless:
+        if job.is_unanswered:
             return  # what was typed is given back
         more: dict[str, Any] = {}
         ended = _remarks(shown.completion) if shown.completion is not None else ""

@@ -61,6 +61,7 @@ class Job:
         self._pace = Pace()
         self.turn: int | None = None  # that has begun; it belongs to the audience
         self.is_discarded = False  # with its chat; it belongs to the audience
+        self.is_command = False  # `work` sets it once it has read the text
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
@@ -74,12 +75,16 @@ class Job:
         return PendingData(id=self.id, text=self.text, progress=self.progress)
 
     @property
-    def is_wordless(self) -> bool:
-        """Whether it was stopped before there was a word of what it was to write."""
-        future = self._stream.future if self._stream is not None else None
-        if future is None or not future.done() or future.exception() is not None:
+    def is_unanswered(self) -> bool:
+        """Whether it was stopped before the first word, or is a prompt that was refused."""
+        stream = self._stream
+        if stream is None:
+            return self.turn is None and not self.is_command
+        if not stream.future.done():
             return False
-        answer = future.result()
+        if stream.future.exception() is not None:
+            return not (self.is_command or stream.written or stream.reasoning)
+        answer = stream.future.result()
         return answer.finish_reason == "cancelled" and not (answer.text or answer.reasoning)
 
     def start(self) -> None:

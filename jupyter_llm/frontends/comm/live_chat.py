@@ -173,7 +173,7 @@ class LiveChat:
                 self.notify(job, error, level="error")
             if self._running.pop(job.id, None) is not None:
                 self._drop(job)
-            if job.is_wordless:  # its turn is gone, and what was typed with it
+            if job.is_unanswered:  # no turn contains its text
                 self._give_back(job)
         self._pump.ask()
         self._measure()

@@ -196,7 +196,7 @@ class ChatDocument(Data):
 
     `path` holds the numbers of the turns of the active branch, in their order. Turns are stored by
     their numbers, notices and pending requests by their ids. `returned` holds the texts of
-    requests that were stopped before they came to anything.
+    prompts that were refused, and of requests that were stopped before their first word.
     """
 
     kernel: str

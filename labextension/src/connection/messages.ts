@@ -183,7 +183,7 @@ export interface ChatDocument {
   turns: Record<string, TurnData>;
   notices: Record<string, Notice>;
   pending: Record<string, Pending>;
-  /** The texts of requests that were stopped before they had a turn or a notice. */
+  /** The texts of refused prompts, and of requests that were stopped before their first word. */
   returned: Record<string, string>;
   status: Status;
 }

@@ -220,6 +220,18 @@ def test_what_fails_while_it_is_read_is_told_of_behind_a_turn_that_stays(
     notice = front.notices[request]
     assert (notice["after"], notice["prompt"]) == (1, "Read this.")
     assert notice["markdown"] == "The model has gone."
+    assert front.given_back == {request: "Read this."}
+
+
+def test_a_prompt_that_is_refused_is_given_back_and_a_command_is_not(front: FrontEnd) -> None:
+    gone = {"label": "gone.txt", "text": None}
+    texts = {
+        front.send(text, attachments=[gone]): text
+        for text in ("How?", "See {{nothing}}.", "/nonsense")
+    }
+    assert "There is no file" in front.command("/use gone.gguf")["markdown"]
+    front.wait_until(lambda front: front.given_back == texts)
+    assert {front.notice(request)["level"] for request in texts} == {"error"}
 
 
 def test_what_was_asked_without_saving_is_asked_again_so(
