@@ -12,11 +12,13 @@ import ast
 import keyword
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of
 from jupyter_llm.notebook.code.names import uses_in
@@ -25,7 +27,7 @@ from jupyter_llm.notebook.values.literals import place_of
 from jupyter_llm.notebook.values.peek import own_package, short_name
 from jupyter_llm.notebook.values.redaction import scrub
 from jupyter_llm.notebook.values.secrets import looks_secret
-from jupyter_llm.notebook.values.tables import column, column_labels, first_values
+from jupyter_llm.notebook.values.tables import column, column_labels, first_values, num_null
 from jupyter_llm.notebook.values.variables import plainly_mentioned, used
 from jupyter_llm.tasks.examples import Example, examples_in
 
@@ -111,6 +113,7 @@ _KEEPS_ROWS = ("fillna", "ffill", "bfill", "interpolate", "replace", "clip", "ma
 _IN_PLACE = re.compile(r",?\s*inplace\s*=\s*True,?\s*(?=\)\Z)")
 _READS_FILE = re.compile(r"\b(?:open|read_\w+|load\w*|scan_\w+|fetch\w*|connect|Path)\(")
 _IS_VOID = re.compile(r"\b(\d\d+|[5-9]) of (?:the first )?\1 values \w+ missing")
+_FILLS = re.compile(r"(?i)\b(?:fill|impute|imputing|replac\w*\b.*\b(?:missing|null|nan?|empty)\b)")
 _SETS_MISSING = re.compile(r"\b(?:None|nan|NaN|NA|NaT)\b")
 _PLAIN_NUMBERS = re.compile(r"(?:u?int|float)\d*\Z")
 _RESULT = "result"
@@ -119,7 +122,7 @@ _PLAIN = (str, int, float, bool, type(None))
 _LEAST_DATA = 3  # values in lists of a draft that count as data
 _MAX_DOUBTS = 3
 _YEARS = range(1000, 3000)
-_MAX_VALUES = 10_000  # of a column that are searched
+_MAX_VALUES = 10_000  # of a column that are searched or compared
 
 
 @dataclass(frozen=True)
@@ -185,10 +188,30 @@ class Contract:
         """Whether code uses a variable of the user's, or reads a file."""
         return bool(used(source, self.namespace)) or _READS_FILE.search(source) is not None
 
-    def look(self, namespace: dict[str, Any]) -> dict[str, Any]:
-        """Call the examples, in a sealed copy; return what is wrong, and the values asked for."""
+    def gaps(self, source: str) -> dict[tuple[str, str], list[object]]:
+        """Return the values of columns with gaps, by table and label, if gaps are to be filled."""
+        names = used(source, self.namespace) if _FILLS.search(self.asked) else ()
+        tables = {name: self.namespace[name] for name in names}
+        places = [(name, one) for name in names for one in column_labels(tables[name]) or ()]
+        found = {place: _present(tables[place[0]], place[1]) for place in places}
+        return {at: one for at, one in found.items() if len(one) < len(tables[at[0]]) < _MAX_VALUES}
+
+    def look(
+        self, namespace: dict[str, Any], gaps: dict[tuple[str, str], list[object]]
+    ) -> dict[str, Any]:
+        """Call the examples, in a sealed copy; return what is wrong, and the values asked for.
+
+        Filling `gaps` must not change the values beside them.
+        """
         own = [one for one in self.examples if one.name in namespace]
         wrong = [text for text in (one.failure(namespace) for one in own) if text][:1]
+        for (name, label), before in gaps.items():
+            after = _present(namespace.get(name), label)
+            num = (Counter(before) - Counter(after)).total() * (len(after) >= len(before))
+            if num and (str in map(type, before)) is (str in map(type, after)):
+                wrong.append(
+                    f"changes {count_of(num, 'value')} of `{label}` beside the missing ones"
+                )
         values = {name: _plain(namespace[name]) for name in self.types if name in namespace}
         return {"wrong": wrong, "values": {k: v for k, v in values.items() if v is not None}}
 
@@ -331,9 +354,7 @@ class Contract:
                 pass
             case _:
                 return "", []
-        table = self.namespace.get(name)
-        is_there = [*(column_labels(table) or ())].count(label) == 1
-        return label, first_values(column(table, label), _MAX_VALUES) if is_there else []
+        return label, _values(self.namespace.get(name), label)
 
     def _idle(self, source: str) -> Iterator[str]:
         tree = parse_cell(source)
@@ -463,6 +484,17 @@ def with_names(request: str, into: str) -> str:
         raise OptionError(f"{into!r} is not a list of typed names. Write one such as {example}.")
     names = ", ".join(f"`{match[1]}` ({match[2]})" for match in found if match)
     return f"{request.rstrip()}\n{_NAMES}{names}."
+
+
+def _values(table: object, label: str) -> list[object]:
+    """Return the first values of a column; none if no column, or more than one, has the label."""
+    is_there = [*(column_labels(table) or ())].count(label) == 1
+    return first_values(column(table, label), _MAX_VALUES) if is_there else []
+
+
+def _present(table: object, label: str) -> list[object]:
+    """Return the first values of a column without the missing ones."""
+    return [one for one in _values(table, label) if not num_null([one])]
 
 
 def _plain(value: object) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -176,12 +176,13 @@ class Judge:
 
     def _looked(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
         """Return a draft that runs with the results of examples, and the values asked for."""
-        seen, contract = answer.seen, self.contract
-        is_asked = contract.examples or contract.types
+        seen, contract, gaps = answer.seen, self.contract, self.contract.gaps(answer.source)
+        is_asked = contract.examples or contract.types or gaps
         if seen is None or not seen.runs or not is_asked or self.tries is None:
             return answer
         sources = (cell.source for cell in new_cells(answer.cells, self.names))
-        found = self.tries.seen(*sources, look=contract.look, timeout_s=timeout_s, step=step)
+        look = partial(contract.look, gaps=gaps)
+        found = self.tries.seen(*sources, look=look, timeout_s=timeout_s, step=step)
         if found.outcome == "running" and contract.examples and timeout_s >= TIMEOUT_S:
             found = replace(seen, looked={"wrong": ["an example of the request does not end"]})
         return replace(answer, seen=found) if found.runs else answer

@@ -302,6 +302,25 @@ def test_a_draft_that_meets_its_request_is_not_doubted(
     assert answer.num_drafts == 1
 
 
+@pytest.mark.parametrize(
+    ("draft", "note"),
+    [
+        ("it['x'] = {}", "changes 2 values of `x` beside the missing ones; ran in"),
+        ("it['x'] = it['x'].fillna({})", "ran in a sealed copy; changes `it`"),
+        ("it = it.sort_values('x').fillna(0)", "ran in a sealed copy; replaces `it`"),
+        ("it = it.dropna()", "ran in a sealed copy; replaces `it`"),
+    ],
+)
+@needs_seal
+def test_values_that_a_draft_changes_beside_gaps_that_it_is_to_fill_are_its_first_remark(
+    shell: InteractiveShell, draft: str, note: str
+) -> None:
+    cell = "import pandas as pd\nit = pd.DataFrame({'shop': [*'aaab'], 'x': [1, 2, None, 9]})"
+    draft = draft.format("it.groupby('shop')['x'].transform('median')")
+    answer = written(judge_of(shell, cell), "Fill the missing x with the median of the shop", draft)
+    assert answer.note.startswith(note)
+
+
 @needs_seal
 def test_the_draft_that_satisfies_the_example_is_used(shell: InteractiveShell) -> None:
     right = f"{HEAD}:\n    return {MODE}.to_frame()"
