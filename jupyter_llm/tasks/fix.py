@@ -77,7 +77,7 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
     changed = proposal.cell
     assert changed is not None
     error = f"failed with `{failure.headline.replace('`', chr(39))[:200]}`"
-    if proposal.runs:
+    if proposal.only_runs:
         return replace(proposal, reason=error)
     if proposal.completion is not None:
         cell.check_is_whole(proposal.completion)
@@ -112,11 +112,12 @@ def _run_first(task: Task, failure: Failure, failed: CellEvent) -> Proposal | No
         return None
     *others, last = (str(at + 1) for at in needed)
     cells = f"cells {', '.join(others)} and {last}" if others else f"cell {last}"
+    ids = [unrun.document.cells[at].cell_id for at in needed]
     return Proposal(
         source=failed.source,
         cell=failed,
         verdict=f"{unrun.words(name, needed)}. Run {cells}, then {shown_name(failed)} again.",
-        runs=tuple(unrun.document.cells[at].cell_id for at in needed),
+        runs=tuple(filter(None, (*ids, failed.cell_id))),
     )
 
 
@@ -126,18 +127,34 @@ def _changed(rerun: Rerun, targets: Sequence[Cause], prompt: str) -> Proposal:
     found = [one for one in all_found if former is None or former.allows(one[1].sources[0])]
     good = [(cause, one) for cause, one in found if one.is_good]
     best = next((pair for pair in good if pair[1].is_settled), good[0] if good else None)
-    return _mended(*best) if best is not None else _written(rerun, targets[0], prompt, found)
+    if best is not None:
+        return _mended(rerun, *best)
+    return _written(rerun, targets[0], prompt, found)
 
 
-def _mended(cause: Cause, found: Mended) -> Proposal:
-    """A cell as rules have mended it."""
-    return Proposal(
+def _mended(rerun: Rerun, cause: Cause, found: Mended) -> Proposal:
+    """A cell as rules have mended it, and the failed cell, if rules have mended that, too."""
+    count = [mend.source for mend in found.mends].index(found.sources[0]) + 1
+    proposal = Proposal(
         source=found.sources[0],
         cell=cause.cell,
         reason=cause.reason,
-        mend=found.reason,
+        mend=replace(found, mends=found.mends[:count]).reason,
         verdict=_verdict(found.seen, is_past=found.is_past),
     )
+    return _with_failed(rerun, proposal, replace(found, mends=found.mends[count:]))
+
+
+def _with_failed(rerun: Rerun, proposal: Proposal, found: Mended) -> Proposal:
+    """The change of a cell with that of the failed cell, or with the cells to run again."""
+    cell, failed, seen = proposal.cell, rerun.failed, found.seen
+    assert cell is not None
+    if not found.mends or failed is None or rerun.is_failed(cell):
+        return replace(proposal, runs=rerun.runs(cell, seen))
+    reason = f"would fail once {shown_name(cell)} is changed"
+    other = Proposal(source=found.sources[1], cell=failed, reason=reason, mend=found.reason)
+    verdict = _verdict(seen, is_past=found.is_past).replace("this change", "both changes")
+    return replace(proposal, verdict=verdict, others=(other,))
 
 
 def _written(
@@ -151,7 +168,7 @@ def _written(
         prompt = f"{prompt}\n\nIt may be that {'; or '.join(hints)}."
 
     def check(*sources: str, **how: Any) -> Seen:
-        return rerun.seen(target.cell, _own(sources), **how)
+        return rerun.seen(target.cell, rerun.sources(target.cell, _own(sources)), **how)
 
     def _own(sources: Sequence[str]) -> str:
         names = lasting(task.namespace)
@@ -162,7 +179,7 @@ def _written(
     except ModelNotFoundError:
         if likeliest is None:
             raise
-        return _mended(*likeliest)
+        return _mended(rerun, *likeliest)
     source = restored(_own(answer.landing), before, redact_source)
     proposal = Proposal(
         source=source,
@@ -172,17 +189,21 @@ def _written(
         unknown_names=answer.unknown_names,
     )
     if source.split() == before.split():
-        return _mended(*likeliest) if likeliest is not None else proposal
-    seen = rerun.seen(target.cell, source)
+        return _mended(rerun, *likeliest) if likeliest is not None else proposal
+    seen = rerun.seen(target.cell, rerun.sources(target.cell, source))
     is_past = rerun.is_past(target.cell, source, seen)
     is_there = seen.outcome == "raises" and not is_past
     still = "" if loses(seen) else "still " if is_alike(seen, rerun.failure) else None
     why_not = f"What the model wrote {still}{seen.text}." if is_there and still is not None else ""
     if likeliest is not None and (why_not or is_there):
-        return _mended(*likeliest)
+        return _mended(rerun, *likeliest)
     if why_not:
         return replace(proposal, source=before, verdict=why_not, unknown_names=())
-    return replace(proposal, verdict=_verdict(seen, is_past=is_past))
+    proposal = replace(proposal, verdict=_verdict(seen, is_past=is_past))
+    behind = rerun.mended_behind(target.cell, source, seen) if is_past else None
+    if behind is None:
+        return replace(proposal, runs=rerun.runs(target.cell, seen))
+    return _with_failed(rerun, proposal, behind)
 
 
 def _verdict(seen: Seen, *, is_past: bool) -> str:

@@ -26,8 +26,9 @@ class Proposal(Rich):
     `completion` is what a model wrote, None where a rule changed the cell. `cell` is the one to
     change, None for a new cell; `reason` says why that one, and `mend` what is wrong in it, where
     that is known. `verdict` is a sentence about what was seen when it was tried. `unknown_names`
-    are used in `source` and defined nowhere. `runs` are the ids of cells to run before
-    this one, which need not change. `below` are the sources of new cells below this one.
+    are used in `source` and defined nowhere. `runs` are the ids of the cells to run, this one among
+    them; if nothing changes, that is all. `below` are the sources of new cells below this one, and
+    `others` are changes of other cells that belong to it.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Proposal(Rich):
     unknown_names: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
+    others: tuple[Proposal, ...] = ()
 
     @property
     def diff(self) -> str:
@@ -48,6 +50,11 @@ class Proposal(Rich):
         name = shown_name(self.cell)
         before, after = (_lines(text) for text in (self.cell.source, self.source))
         return "".join(unified_diff(before, after, name, f"{name}, changed"))
+
+    @property
+    def only_runs(self) -> bool:
+        """Whether cells are to run, and nothing changes."""
+        return bool(self.runs) and not self.diff
 
     def to_markdown(self, *, is_in_cell: bool = False) -> str:
         """The proposal as Markdown, to be taken for untrusted.
@@ -59,7 +66,8 @@ class Proposal(Rich):
             code = code_block(self.diff, "diff")
         elif self.cell is None and not is_in_cell:
             code = code_block(self.source)
-        return "\n\n".join(filter(None, (self._opening, code, self._remark)))
+        others = (other.to_markdown() for other in self.others)
+        return "\n\n".join(filter(None, (self._opening, code, *others, self._remark)))
 
     def to_html(self) -> Html | None:
         """The change as HTML, what comes and goes in colour; None if nothing changes."""
@@ -67,14 +75,15 @@ class Proposal(Rich):
             return None
         around = (self._opening, self._remark)
         above, below = (filled("<p>{}</p>", paragraph(one)) if one else Html() for one in around)
-        return joined([above, diff_block(self.diff), below])
+        others = (other.to_html() or Html() for other in self.others)
+        return joined([above, diff_block(self.diff), *others, below])
 
     def _markup(self) -> Markdown | Html:
         return self.to_html() or untrusted_markdown(str(self))
 
     @property
     def _opening(self) -> str:
-        if self.cell is None or self.runs:
+        if self.cell is None or self.only_runs:
             return ""
         name = shown_name(self.cell)
         if not self.diff:

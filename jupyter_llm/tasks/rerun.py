@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.notebook.cells.rendering import shown_name
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
-from jupyter_llm.notebook.failures.failure import slot
+from jupyter_llm.notebook.failures.failure import reported_failure, slot
 from jupyter_llm.notebook.failures.mends import mends
 from jupyter_llm.tasks.losses import lost_statement
 from jupyter_llm.tasks.mending import MendSearch, comes_behind
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _MAX_CELLS = 4  # that may be the cause
 _MAX_CHARS = 120  # of a statement that is named
 _MAX_FILES = 2000
+_ONCE = "ran in a sealed copy once "
 _FILES = ("*", "*/*", "*/*/*")
 
 
@@ -42,36 +44,59 @@ class Rerun:
     failed: CellEvent | None = None
     causes: Sequence[Cause] = ()
 
-    def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
-        """Try a cell with another source, up to the cell that failed.
+    def sources(self, cell: CellEvent, source: str) -> tuple[str, ...]:
+        """Return another source of a cell, and the source of the cell that failed after it."""
+        failed = self.failed
+        return (source,) if failed is None or self.is_failed(cell) else (source, failed.source)
 
-        A source that loses a statement of the cell is no mend, unless somebody wished for it.
+    def seen(self, cell: CellEvent, sources: Sequence[str], **how: Any) -> Seen:
+        """Try a cell with another source, and after it the cell that failed; see `sources`.
+
+        A source that loses a statement of its cell is no mend, unless somebody wished for it.
         """
         from jupyter_llm.notebook.sealed.seen import Seen  # brings msgspec
 
         former = self.task.former
         is_free = former is not None and bool(former.wish.strip())
-        if not is_free and (lost := lost_statement(cell.source, source, self.task.namespace)):
-            return Seen(outcome="raises", text=f"loses the statement `{lost.strip()[:_MAX_CHARS]}`")
-        failed = self.failed
-        behind = () if failed is None or self.is_failed(cell) else (failed.source,)
-        how["mended"] = cell.source
+        for old, new in zip(self.sources(cell, cell.source), sources, strict=True):
+            if not is_free and (lost := lost_statement(old, new, self.task.namespace)):
+                text = f"loses the statement `{lost.strip()[:_MAX_CHARS]}`"
+                return Seen(outcome="raises", text=text)
+        source, *behind = sources
+        failed, how["mended"] = self.failed, cell.source
         seen = self.task.tries.seen(source, *behind, **how)
         makes_again = any(binding.makes_again for binding in bindings(cell.source))
         if seen.outcome != "raises" or failed is None or not (behind or makes_again):
             return seen
         # What was made of it, or what it was made of, may be as the error left it.
-        makers = sorted((one.cell for one in self.causes), key=lambda one: one.number)
-        others = [one for one in makers if not is_same(one, cell)]
-        before = [one for one in others if one.number < cell.number]
-        after = [one for one in others if cell.number < one.number < failed.number]
+        before, after = self._makers(cell)
         before_it, after_it = ([one.source for one in some] for some in (before, after))
         made = (*before_it, source, *after_it, *behind)
         again = self.task.tries.seen(*made, **how) if before or after else seen
         if not again.runs:
             return seen
         names = " and ".join(map(shown_name, (*before, *after)))
-        return replace(again, text=f"ran in a sealed copy once {names} had run again")
+        return replace(again, text=f"{_ONCE}{names} had run again")
+
+    def _makers(self, cell: CellEvent) -> tuple[list[CellEvent], list[CellEvent]]:
+        """Return the other cells that made the values, before a cell and after it."""
+        makers = sorted((one.cell for one in self.causes), key=lambda one: one.number)
+        others = [one for one in makers if not is_same(one, cell)]
+        last = self.failed.number if self.failed is not None else 0
+        return (
+            [one for one in others if one.number < cell.number],
+            [one for one in others if cell.number < one.number < last],
+        )
+
+    def runs(self, cell: CellEvent, seen: Seen) -> tuple[str, ...]:
+        """Return the ids of the cells to run with a change as it was seen, in order.
+
+        Empty: that is only the cell itself, or one of them has no id.
+        """
+        before, after = self._makers(cell) if seen.text.startswith(_ONCE) else ([], [])
+        failed = [] if self.failed is None or self.is_failed(cell) else [self.failed]
+        ids = [one.cell_id for one in (*before, cell, *after, *failed)]
+        return tuple(filter(None, ids)) if len(ids) > 1 and all(ids) else ()
 
     def is_failed(self, cell: CellEvent) -> bool:
         """Whether a cell is the one that failed, as far as that is known."""
@@ -89,17 +114,28 @@ class Rerun:
         for cause in causes[:_MAX_CELLS]:
 
             def seen_of(sources: Sequence[str], cell: CellEvent = cause.cell) -> Seen:
-                return self.seen(cell, sources[0], step="Trying a change")
+                return self.seen(cell, sources, step="Trying a change")
 
             search = MendSearch(seen_of, namespace, files)
             place = self._place(cause.cell)
-            for found in search.mended((cause.cell.source,), self.failure, place):
+            sources = self.sources(cause.cell, cause.cell.source)
+            for found in search.mended(sources, self.failure, place):
                 is_likely = cause is causes[0] or cause.has_raised
                 if loses(found.seen) or not (found.seen.was_tried or is_likely):
                     continue  # another cell is likelier to be wrong
                 yield cause, found
                 if found.is_settled:
                     return
+
+    def mended_behind(self, cell: CellEvent, source: str, seen: Seen) -> Mended | None:
+        """Return a mend of the failed cell with which it runs after a changed cell, if any."""
+        sources, at = self.sources(cell, source), seen.index
+        if seen.outcome != "raises" or not 0 < at < len(sources):
+            return None
+        behind = reported_failure(seen.error_kind, seen.message, sources[at], seen.lineno)
+        search = MendSearch(partial(self.seen, cell), dict(self.task.namespace))
+        found = search.mended(sources, behind, (at, seen.lineno), at)
+        return next((one for one in found if one.seen.runs), None)
 
     def suspicion(self, cell: CellEvent) -> str:
         """Return a fault that rules are sure of, and a line of its mend; nothing is tried.

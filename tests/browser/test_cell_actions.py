@@ -104,7 +104,7 @@ def test_cells_that_have_not_run_are_run_and_then_the_cell_that_needs_them(
         with actions.asking():
             actions.do("fix")
         words = "`area` is bound by cell 4."
-        known = {"runs": [runs[-4], runs[-2]], "markdown": words}
+        known = {"runs": [runs[-4], *runs[-2:]], "markdown": words}
         actions.reply(f"propose('area + 1', **{known!r})")
         expect(actions.region(index)).to_contain_text("area is bound by cell 4.")
         expect(actions.button(index, "Accept")).to_have_count(0)
@@ -440,6 +440,52 @@ def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> N
     expect(actions.region(again)).to_contain_text("no longer in the notebook")
     expect(actions.button(again, "Accept")).to_have_count(0)
     expect(actions.button(again, "Insert below")).to_have_count(0)
+
+
+def test_an_error_is_fixed_in_two_cells_accepted_and_undone_together(
+    actions: CellActions,
+) -> None:
+    failed = "half(1)\nprint(hlaf(2))"
+    cause, index = actions.add(BEFORE), actions.add(failed)
+    ids = [cell.id for cell in actions.notebook.save().cells]
+    with actions.asking():
+        actions.do("fix")
+    mended = failed.replace("hlaf", "half")
+    other = {"source": mended, "markdown": "The cell would fail once cell 2 is changed."}
+    where = {"cell": ids[cause], "before": BEFORE, "markdown": "The cell defines `half`."}
+    actions.reply(f"propose({AFTER!r}, others=[{other!r}], **{where!r})")
+    bar = actions.page.get_by_role("region", name="Proposals in this notebook")
+    for _ in range(2):
+        expect(bar.get_by_role("status")).to_have_text("2 cells changed")
+        expect(actions.added(cause)).to_have_text(["    return x / 2"])
+        expect(actions.added(index)).to_have_text(["print(half(2))"])
+        expect(actions.region(index)).to_contain_text("would fail once cell 2 is changed")
+        expect(actions.button(index, "Again")).to_have_count(0)
+        actions.notebook.save()
+        actions.notebook.reload(keeps_workspace=True)
+    expect(bar).to_be_visible()
+    bar.get_by_role("button", name="Accept all").click()
+    expect(actions.page.locator(".jllm-action, .jllm-review:visible")).to_have_count(0)
+    sources = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
+    assert actions.page.evaluate(sources)[cause:] == [AFTER, mended]
+    actions.page.keyboard.press("z")
+    assert actions.page.evaluate(sources)[cause:] == [BEFORE, failed]
+    actions.wait_for("not scripted_actions.actions.proposals.all()")
+
+
+def test_the_cell_that_failed_runs_again_with_the_change_of_its_cause(actions: CellActions) -> None:
+    cause = actions.add("n = 0")
+    index = actions.add("print(1 / n)")
+    for one in (cause, index):
+        actions.notebook.run(one)
+    ids = [cell.id for cell in actions.notebook.save().cells]
+    with actions.asking():
+        actions.do("fix")
+    where = {"cell": ids[cause], "before": "n = 0", "runs": ids[cause:]}
+    actions.reply(f"propose('n = 2', **{where!r})")
+    actions.button(cause, "Accept and run 2 cells").click()
+    expect(actions.notebook.rendered(index)).to_have_text("0.5")
+    assert actions.notebook.source(cause) == "n = 2"
 
 
 def test_an_undecided_proposal_and_words_that_were_not_sent_stay_when_another_action_begins(

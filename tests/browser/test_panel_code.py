@@ -23,6 +23,7 @@ CHECKED: list[dict[str, Any]] = [
 PREPARED = a_result("prepare")
 LANDED = a_result("land")
 NOTICE = {**an_example("notices", "notice"), "after": 1}
+(PROPOSAL,) = NOTICE["proposals"]
 
 
 @pytest.fixture
@@ -168,19 +169,19 @@ def test_a_change_that_a_command_proposes_is_shown_once_in_its_cell_as_the_cell_
 ) -> None:
     chat.open(a_chat(a_turn(1)), cells=["edited = 1", "b = 2"], prepare=PREPARED)
     cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
-    proposal = {**NOTICE["proposal"], "cell": cell}
-    chat.change(notices={NOTICE["id"]: {**NOTICE, "proposal": proposal}})
+    proposal = {**PROPOSAL, "cell": cell}
+    chat.change(notices={NOTICE["id"]: {**NOTICE, "proposals": [proposal]}})
     shown = chat.turns.nth(1)
     expect(shown.locator(".jllm-code")).to_contain_text("-df['price'].mean()")
     expect(shown.get_by_role("button")).to_have_text(["Copy", "Show at the cell", "Close"])
     assert chat.proposed() == []  # another page asked, or this one before it was reloaded
     chat.send("/fix")
     own = chat.last_id("send")
-    chat.change(notices={own: {**NOTICE, "id": own, "proposal": proposal}})
+    chat.change(notices={own: {**NOTICE, "id": own, "proposals": [proposal]}})
     expect(chat.turns.last.locator(".jllm-note")).to_contain_text("shown in cell 1")
     assert chat.sent("prepare")[0]["origin"]["notice"] == own
     (change,) = chat.proposed()
-    assert (change["cell"], change["before"]) == (cell, NOTICE["proposal"]["before"])
+    assert (change["cell"], change["before"]) == (cell, PROPOSAL["before"])
     shown.get_by_role("button", name="Show at the cell").click()
     expect(shown.locator(".jllm-note")).to_contain_text("shown in cell 1")
     assert len(chat.proposed()) == 2
@@ -192,7 +193,7 @@ def test_cells_that_a_command_proposes_to_run_are_offered_at_the_cell_that_needs
     chat.open(a_chat(a_turn(1)), cells=["x = y"])
     cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
     known = {"cell": cell, "before": "x = y", "source": "x = y", "runs": ["y"]}
-    notice = {**NOTICE, "proposal": {**NOTICE["proposal"], **known}, "markdown": "`y` first."}
+    notice = {**NOTICE, "proposals": [{**PROPOSAL, **known}], "markdown": "`y` first."}
     chat.change(notices={NOTICE["id"]: notice})
     shown = chat.turns.nth(1)
     expect(shown.get_by_role("button")).to_have_text(["Show at the cell", "Close"])

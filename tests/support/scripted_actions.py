@@ -21,6 +21,8 @@ from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.tasks.proposal import Former
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jupyter_llm.frontends.lab.session import Session
 
 
@@ -73,16 +75,27 @@ class ScriptedActions(Part):
         """Say that nothing came of it."""
         self._put(ErrorMessage(id=self.asked[-1].id, text=text))
 
-    def propose(self, source: str, *, index: int = -1, markdown: str = "", **changes: Any) -> None:
-        """Propose other code for the cell as it was asked about."""
+    def propose(
+        self,
+        source: str,
+        *,
+        index: int = -1,
+        markdown: str = "",
+        others: Sequence[dict[str, Any]] = (),
+        **changes: Any,
+    ) -> None:
+        """Propose other code for the cell as it was asked about, and changes of others with it."""
         act = self.asked[index]
         known = {"cell": act.cell.id, "before": act.cell.source, "unknown_names": [], "runs": []}
         metadata = {"jupyter_llm": {"record": 7}}
-        change = {**known, **changes, "metadata": metadata, "markdown": markdown}
-        proposal = CellProposal(source=source, **change)
-        waiting = OpenProposal(act.action, act.cell.id, act.instruction, proposal)
+        known |= {"metadata": metadata, "markdown": markdown}
+        waiting, *rest = (
+            OpenProposal(act.action, act.cell.id, act.instruction, CellProposal(**known | change))
+            for change in ({"source": source, **changes}, *others)
+        )
         self.proposals.keep(act.task, waiting, self._line)
-        self._put(Reply(act.id, proposal))
+        self.proposals.keep_others(act.task, rest)
+        self._put(Reply(act.id, waiting.proposal))
 
 
 actions: ScriptedActions

@@ -145,6 +145,54 @@ def test_an_earlier_cell_is_tried_with_the_one_that_failed(watch: Watch) -> None
     assert proposal.verdict == "With this change the cell ran in a sealed copy."
 
 
+# The cell that is the cause, the one that fails, what a model writes for the cause, the changes.
+TWO_CELLS = [
+    (
+        "def area(width):\n    return width * depths\ndepth = 3",
+        "x = area(2)\nprint(depths)",
+        "",
+        ["def area(width):\n    return width * depth\ndepth = 3", "x = area(2)\nprint(depth)"],
+    ),
+    ("n = 0", "k = 1 / n\nk.is_intger()", "n = 1", ["n = 1", "k = 1 / n\nk.is_integer()"]),
+]
+
+
+@needs_seal
+@pytest.mark.parametrize(("cause", "failed", "answer", "changed"), TWO_CELLS)
+def test_the_cause_and_the_cell_that_failed_are_mended_together(
+    watch: Watch, cause: str, failed: str, answer: str, changed: list[str]
+) -> None:
+    watch.run(cause)
+    watch.run(failed)
+    proposal = fix(tried(watch, answer))
+    (other,) = proposal.others
+    assert [(one.cell, one.source) for one in (proposal, other)] == list(
+        zip(watch.cells, changed, strict=True)
+    )
+    text = proposal.to_markdown()
+    assert "A change to cell [2], which would fail once cell [1] is changed: `" in text
+    assert text.count("```diff") == 2
+    assert text.endswith("With both changes the cell ran in a sealed copy.")
+
+
+@needs_seal
+@pytest.mark.parametrize(
+    ("cells", "named", "answer", "ran"),
+    [
+        (("n = 0", "1 / n"), "", "n = 1", "ab"),
+        (("n = 0", "m = n * 2", "k = m", "1 / k"), "1", "n = 1", "abcd"),
+        (("xs = [1]", "xs = xs.append(2)\nxs + []"), "2", "xs.append(2)\nxs + []", "ab"),
+        (("n = 0", "1 / n"), "2", "1 / (n or 1)", ""),
+    ],
+)
+def test_the_cells_to_run_with_a_change_are_told_in_order(
+    watch: Watch, cells: tuple[str, ...], named: str, answer: str, ran: str
+) -> None:
+    for name, source in zip("abcd", cells, strict=False):
+        watch.run(source, name)
+    assert fix(tried(watch, answer), named).runs == tuple(ran)
+
+
 @needs_seal
 def test_what_only_gets_further_says_where_it_fails_then(watch: Watch) -> None:
     watch.run("count = 2\nn = 0")

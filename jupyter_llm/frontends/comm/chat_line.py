@@ -188,7 +188,9 @@ class ChatLine(Line):
         ended = _remarks(shown.completion) if shown.completion is not None else ""
         parts = [shown.text, ended]
         if shown.proposal is not None:
-            parts, more["proposal"] = [ended, shown.text], _proposal_data(shown.proposal)
+            all_cells = (shown.proposal, *shown.proposal.others)
+            proposals = [data for one in all_cells if (data := _proposal_data(one)) is not None]
+            parts, more["proposals"] = [ended, shown.text], proposals
         if shown.tokens is not None:
             more["tokens"] = list(shown.tokens.shown)
         if shown.choices:

@@ -113,8 +113,8 @@ class TurnData(Data):
 class ProposalData(Data):
     """Code proposed for a cell that was read as `before`; with None for a new one.
 
-    A new one comes below the `cell`, or wherever a person is. If there are `runs`, nothing changes:
-    the cells of these ids have to run, then the `cell` again.
+    A new one comes below the `cell`, or wherever a person is. `runs` are the ids of the cells to
+    run with it, in order. If `source` equals `before`, nothing changes, and they only have to run.
     """
 
     cell: str | None
@@ -157,7 +157,7 @@ class NoticeData(Data):
     """The answer to a command, or why a prompt could not be answered; no turn.
 
     It is shown behind the turn `after`, 0 at the start. `prompt` is the text that was typed,
-    `choices` are what may be done next, `tokens` those of an answer.
+    `proposals` belong together, `choices` are what may be done next, `tokens` those of an answer.
     """
 
     id: str
@@ -166,7 +166,7 @@ class NoticeData(Data):
     markdown: str
     level: Literal["info", "error"] = "info"
     is_finished: bool = True
-    proposal: ProposalData | None = None
+    proposals: list[ProposalData] = []
     choices: list[ChoiceData] = []
     tokens: list[LikelyPiece] = []
 

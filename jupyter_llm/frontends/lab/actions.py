@@ -92,10 +92,13 @@ class Actions(Part):
         asked = self._task(former, options, job)
         proposal = _propose(action, shown, instruction or "", asked)
         job.check()
-        change = _cell_proposal(action, cell, proposal)
-        waiting = OpenProposal(action, cell.id, instruction, change)
-        self._session.proposals.keep(task, waiting, self._session)
-        return change
+        change, *others = (
+            OpenProposal(action, cell.id, instruction, _cell_proposal(action, cell, one))
+            for one in (proposal, *proposal.others)
+        )
+        self._session.proposals.keep(task, change, self._session)
+        self._session.proposals.keep_others(task, others)
+        return change.proposal
 
     def _task(self, former: Former | None, options: Options, job: Job) -> Task:
         """Return the task of a page; a stopped job raises `PromptInterrupted`."""
@@ -153,7 +156,7 @@ def _cell_proposal(action: Action, shown: TargetCellData, proposal: Proposal) ->
     return CellProposal(
         cell=cell,
         before=None if is_below else before,
-        source=before if proposal.runs else proposal.source,
+        source=before if proposal.only_runs else proposal.source,
         unknown_names=list(proposal.unknown_names),
         metadata=record.to_metadata() if record is not None else {},
         markdown=_said(proposal) if action == "fix" else proposal.verdict,

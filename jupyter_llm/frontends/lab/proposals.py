@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.messages import OpenProposal, Proposed
@@ -24,7 +24,7 @@ class Proposals:
         with self._lock:
             return dict(self._open)
 
-    def keep(self, task: str, waiting: OpenProposal | None, by: Line) -> None:
+    def keep(self, task: str, waiting: OpenProposal | None, by: Line | None = None) -> None:
         """Keep the proposal of a task, or with None drop it; tell the pages other than `by`."""
         with self._lock:
             self._open.pop(task, None)
@@ -35,3 +35,12 @@ class Proposals:
             for page in self._pages:
                 if page is not by:
                     page.put(Proposed(task, waiting))
+
+    def keep_others(self, task: str, others: Sequence[OpenProposal]) -> None:
+        """Keep the changes of other cells that a task proposes now, each as its own proposal."""
+        names = [f"{task}/{number}" for number in range(1, len(others) + 1)]
+        for old in self.all().keys() - names:
+            if old.startswith(f"{task}/"):
+                self.keep(old, None)
+        for name, waiting in zip(names, others, strict=True):
+            self.keep(name, waiting)

@@ -117,10 +117,15 @@ def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter
 def _place(
     proposal: Proposal, options: Options, writer: CellWriter
 ) -> tuple[Insertion, list[Provenance | str]]:
-    cell, source, completion = proposal.cell, proposal.source, proposal.completion
-    if cell is not None and options.replace:  # that cell, not the running one
-        return change(writer, cell, source, completion)
-    return land(writer, [source], completion, in_place=options.replace)
+    proposals, completion = (proposal, *proposal.others), proposal.completion
+    sources = [one.source for one in proposals]
+    if proposal.cell is None or not options.replace:
+        return land(writer, sources, completion, in_place=options.replace)
+    # Those cells, not the running one.
+    cells = ((one, one.cell) for one in proposals if one.cell is not None)
+    done = [change(writer, cell, one.source, one.completion) for one, cell in cells]
+    place = replace(done[0][0], words="; ".join(place.words for place, _ in done))
+    return place, [record for _, records in done for record in records]
 
 
 def preview(chat: Chat, question: ChatQuestion, options: Options, view: View) -> None:

@@ -242,7 +242,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         if shown.proposal is not None:
             answering.propose(shown.proposal, call.options, view, self.writer)
             cell, page = shown.proposal.cell, self._find_page()
-            if shown.proposal.runs and cell is not None and cell.cell_id and page is not None:
+            if shown.proposal.only_runs and cell is not None and cell.cell_id and page is not None:
                 page.show_fix(cell.cell_id)
         elif completion is not None:
             notes = filter(None, (views.remarks(completion), answering.cost(completion, options)))

@@ -18,6 +18,8 @@ export class CellActions implements Decisions {
   readonly #tools: Around;
   readonly #views = new Set<View>();
   readonly #review = createReview(this);
+  /** Proposals for cells at which something else is open, or which are not there. */
+  readonly #held = new Map<string, OpenProposal>();
   #isPlacing = false;
   #isLooking = false;
   /** The cells that are still to be edited as was said at another, by their ids. */
@@ -49,6 +51,7 @@ export class CellActions implements Decisions {
     if (!this.isOpen) return;
     Promise.all([connection.call("open_proposals", {}), panel.context.ready]).then(
       ([all]) => {
+        this.#held.clear();
         for (const [task, waiting] of Object.entries(all)) this.#take(task, waiting);
       },
       () => {}, // the connection was lost meanwhile
@@ -62,6 +65,7 @@ export class CellActions implements Decisions {
 
   #take(task: string, waiting: OpenProposal | null): void {
     if (this.#tools.panel.isDisposed) return;
+    this.#held.delete(task);
     const shown = [...this.#views].find((view) => view.task === task);
     if (!waiting || shown) {
       if (!waiting) shown?.end(false);
@@ -71,7 +75,10 @@ export class CellActions implements Decisions {
     const asked = this.#find(waiting.cell);
     const place = this.#find(waiting.proposal.cell) ?? asked;
     const old = this.#of(place);
-    if (!place || (old && !old.isRead)) return;
+    if (!place || (old && !old.isRead)) {
+      this.#held.set(task, waiting);
+      return;
+    }
     old?.end();
     const more = { place, id: task };
     new View(this.#tools, waiting.action, asked ?? place, more).resume(waiting);
@@ -233,6 +240,7 @@ export class CellActions implements Decisions {
 
   /** Begin with the next cell of the queue once the model is free, and count what there is. */
   #look(): void {
+    for (const [task, waiting] of [...this.#held]) this.#take(task, waiting);
     const views = [...this.#views];
     const isFree = this.isOpen && !views.some(({ isWorking }) => isWorking);
     const next = isFree ? this.#queue.shift() : undefined;

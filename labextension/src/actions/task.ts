@@ -29,6 +29,11 @@ export type TaskState =
 /** The cell as it was when the action began; nothing that is done later in the page changes it. */
 export type Target = Pick<Arguments<"act">, "cell" | "selection">;
 
+/** Whether a proposal changes nothing: cells have to run. */
+export function onlyRuns({ source, before }: Change): boolean {
+  return source === before;
+}
+
 /** Whether a proposal fits its cell, which may have changed since, be read-only, or be deleted. */
 export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" | "gone";
 

@@ -26,7 +26,7 @@ import { shortened } from "../page/outputs.js";
 import { createBox } from "./box.js";
 import { editorOf, targetOf } from "./cells.js";
 import { type Decide, hideChanges, showChanges } from "./marks.js";
-import { type Fit, Task } from "./task.js";
+import { type Fit, onlyRuns, Task } from "./task.js";
 
 /** The parts of the page that the actions of one notebook share. */
 export interface Tools {
@@ -137,7 +137,7 @@ export class View {
   /** What it would do to accept it, which runs nothing; null: there is nothing to accept. */
   get offer(): Offer | null {
     const [{ state }, fit] = [this.#task, this.#fit()];
-    if (state.kind !== "proposal" || state.proposal.runs.length > 0) return null;
+    if (state.kind !== "proposal" || onlyRuns(state.proposal)) return null;
     if (fit === "fits") return { numChanged: 1, numNew: state.proposal.below?.length ?? 0 };
     return fit === "below" ? { numChanged: 0, numNew: 1 } : null;
   }
@@ -222,11 +222,12 @@ export class View {
   /** Bring what is proposed into the cell, or below it where it does not fit, and run that. */
   accept(isRun = false): void {
     const [{ state }, cell] = [this.#task, this.#cell];
-    const [fit, { content, sessionContext }] = [this.#fit(), this.#tools.panel];
+    const [fit, { content }] = [this.#fit(), this.#tools.panel];
     if (state.kind !== "proposal" || !cell || !fit || fit === "shut") return;
     const { source, metadata, runs, below = [] } = state.proposal;
-    if (runs.length > 0) {
-      this.#run(({ model }) => runs.includes(model.id));
+    const toRun = runs.flatMap((one) => this.#find(one) ?? []);
+    if (onlyRuns(state.proposal)) {
+      this.#run(toRun);
       return;
     }
     const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
@@ -237,13 +238,11 @@ export class View {
     if (fit === "fits") this.#document.replace(id, { source, metadata }, undefined, rest);
     else this.#document.insertBelow([{ source, metadata, type }], id);
     const changed = content.widgets.slice(index, index + 1 + rest.length);
-    if (isRun) void NotebookActions.runCells(content, changed, sessionContext);
+    if (isRun) this.#run(fit === "fits" && toRun.length > 0 ? toRun : changed);
   }
 
-  /** Run other cells, and this one after them. */
-  #run(isWanted: (cell: Cell, index: number) => boolean): void {
-    const [cell, { content, sessionContext }] = [this.#cell, this.#tools.panel];
-    const cells = [...content.widgets.filter(isWanted), ...(cell ? [cell] : [])];
+  #run(cells: readonly Cell[]): void {
+    const { content, sessionContext } = this.#tools.panel;
     this.end();
     void NotebookActions.runCells(content, cells, sessionContext);
   }
@@ -283,7 +282,8 @@ export class View {
 
   /** Whether a model was asked, which may propose something else. */
   get #canRepeat(): boolean {
-    return this.#task.action !== null && this.#task.action !== "split";
+    const { action, id } = this.#task;
+    return action !== null && action !== "split" && !id.includes("/"); // the kernel's, as a part
   }
 
   get #document(): NotebookDocument {
@@ -435,7 +435,7 @@ export class View {
       const { proposal, problem } = state;
       const numParts = 1 + (proposal.below?.length ?? 0);
       let text = summary(fit, source, proposal.source);
-      if (proposal.runs.length > 0) text = trans.__("A cell has to run first");
+      if (onlyRuns(proposal)) text = trans.__("A cell has to run first");
       else if (fit === "fits" && numParts > 1) text = trans.__("Split into %1 cells", numParts);
       this.#propose(proposal, fit, problem || text);
     }
@@ -444,13 +444,17 @@ export class View {
   #propose(proposal: Change, fit: Fit, text: string): void {
     const { source, unknown_names: unknown, markdown, runs, below = [] } = proposal;
     const isHere = fit !== "elsewhere" && fit !== "gone";
-    if (runs.length > 0) {
-      const place = this.#cell ? this.#tools.panel.content.widgets.indexOf(this.#cell) : 0;
+    const isChange = !onlyRuns(proposal);
+    if (!isChange) {
+      const { widgets } = this.#tools.panel.content;
+      const above = widgets.slice(0, widgets.findIndex(({ model }) => model.id === this.#id) + 1);
       this.#button(trans.__("Run it"), () => this.accept(), true);
-      this.#button(trans.__("Run all above"), () => this.#run((_, index) => index < place));
+      this.#button(trans.__("Run all above"), () => this.#run(above));
     } else if (fit === "fits") {
+      const one = trans.__("Accept and run");
+      const run = runs.length > 1 ? trans.__("Accept and run %1 cells", runs.length) : one;
       this.#button(trans.__("Accept"), () => this.accept(), true);
-      this.#button(trans.__("Accept and run"), () => this.accept(true));
+      this.#button(run, () => this.accept(true));
     } else {
       if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#follow(true), true);
       else if (isHere && fit !== "shut" && below.length === 0) {
@@ -462,7 +466,6 @@ export class View {
     const isAsked = this.#canRepeat;
     if (isHere && isAsked) this.#button(trans.__("Again"), () => this.again());
     if (isAsked) this.#chatButton();
-    const isChange = runs.length === 0;
     const canAccept = isChange && (fit === "fits" || fit === "below");
     this.#button(canAccept ? trans.__("Reject") : trans.__("Close"));
     const code = fit !== "fits" && isChange ? [source] : [];

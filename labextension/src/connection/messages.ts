@@ -139,8 +139,8 @@ export interface Status {
 }
 
 /**
- * Code for a cell that was read as `before`, or for a new one. If there are `runs`, nothing changes:
- * the cells of these ids have to run, then the cell again.
+ * Code for a cell that was read as `before`, or for a new one, and the ids of the cells to run with it.
+ * If `source` equals `before`, nothing changes, and they only have to run.
  */
 export interface Proposal {
   cell: string | null;
@@ -149,12 +149,6 @@ export interface Proposal {
   unknown_names: string[];
   runs: string[];
 }
-
-/** The same in a document, which holds no null. */
-export type OfferedCode = Pick<Proposal, "source" | "unknown_names" | "runs"> & {
-  cell?: string;
-  before?: string;
-};
 
 /** A token of an answer with its probability; `told` describes both, and the likely alternatives. */
 export type Token = { text: string; probability: number; told: string };
@@ -169,7 +163,8 @@ export interface Notice {
   markdown: string;
   level: "info" | "error";
   is_finished: boolean;
-  proposal?: OfferedCode;
+  /** They belong together. */
+  proposals: Proposal[];
   choices: Choice[];
   tokens: Token[];
 }

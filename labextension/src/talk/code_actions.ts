@@ -236,8 +236,8 @@ async function inserted(place: Place, sources: readonly string[]): Promise<Prepa
 /** Show a change in its cell, and return the place in words; fails in words. */
 export async function showInCell(place: Place, change: Proposal, markdown = ""): Promise<string> {
   const { store, notebook, origin } = place;
-  const { source, runs } = change;
-  const isRun = runs.length > 0; // the code stays as it is
+  const { source } = change;
+  const isRun = source === change.before; // the code stays as it is
   const made = isRun ? null : await store.call("prepare", { origin, source });
   const { note = markdown, ...code } = made ?? { source, metadata: {} };
   await notebook?.propose({ ...change, ...code, markdown: note });

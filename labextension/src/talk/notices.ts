@@ -1,6 +1,6 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
-import type { Notice, OfferedCode, Pending } from "../connection/messages.js";
+import type { Notice, Pending, Proposal } from "../connection/messages.js";
 import { arrange, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
@@ -43,17 +43,18 @@ export class NoticeView {
 
   show(notice: Notice): void {
     const { prompt, markdown, level, is_finished: isFinished } = notice;
-    const { proposal, choices, tokens } = notice;
+    const { proposals, choices, tokens } = notice;
     this.element.ariaLabel = trans.__("Answer to %1", prompt.slice(0, 80));
     this.element.classList.toggle("jllm-error", level === "error");
     this.element.ariaBusy = String(!isFinished);
     this.#prompt.show(prompt);
     this.#progress.show({ state: isFinished ? "finished" : "writing" });
     this.#markdown.update(markdown, isFinished);
-    const key = JSON.stringify([proposal, choices]);
+    const key = JSON.stringify([proposals, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
-    if (proposal?.before !== undefined) this.#propose(proposal, markdown);
+    const [first] = proposals;
+    if (typeof first?.before === "string") this.#propose(first, proposals, markdown);
     else if (tokens.length > 0) this.#next.replaceChildren(tokensView(tokens));
     else if (choices.length > 0) {
       const { store } = this.#around;
@@ -70,14 +71,15 @@ export class NoticeView {
     if (isSeen) void this.#code.check();
   }
 
-  /** Show a change at its cell, at once if this page sent the prompt; without a notebook, its code. */
-  #propose(offered: OfferedCode, markdown: string): void {
+  /** Show changes at their cells, at once if this page sent the prompt; without a notebook, code. */
+  #propose(first: Proposal, proposals: readonly Proposal[], markdown: string): void {
     const { notebook, store } = this.#around;
-    const { cell = null, before = null } = offered;
     if (notebook) {
-      const change = { ...offered, cell, before };
       const show = async () => {
-        const text = await showInCell(this.#place, change, markdown).catch(messageOf);
+        let text = "";
+        for (const change of [...proposals].reverse()) {
+          text = await showInCell(this.#place, change, markdown).catch(messageOf);
+        }
         arrange(this.#next, [button, make("p", "jllm-note", text)]); // the button keeps the focus
         this.#place.say(text);
       };
@@ -85,8 +87,8 @@ export class NoticeView {
       this.#next.replaceChildren(button);
       const isTyping = document.activeElement?.closest(".cm-editor"); // stay at that cell
       if (store.showsFirst(this.#id) && !isTyping) void show();
-    } else if (offered.runs.length === 0) {
-      const { source, unknown_names } = offered;
+    } else if (first.source !== first.before) {
+      const { source, unknown_names } = first;
       const code = new CodeBlockActions(this.#place, this.#next, source, "python", true);
       code.mark({ unknown_names, missing_modules: [], note: "" });
       const row = make("div", "jllm-row", ...code.buttons);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.lab import actions
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.records.audit import audit
+from jupyter_llm.tasks.proposal import Proposal
 
 OUR_BUG = "This is a bug of jupyter_llm: please report it with the text of `%llm /doctor`."
 LOOP = "total = 0\nfor n in [1, 2]:\n    total += n\nprint(total)"
@@ -459,6 +462,32 @@ def test_a_proposal_waits_in_the_kernel_until_a_page_decides_about_it(
     other.answer("keep_proposal", task="t", waiting=None)
     assert later.wait_for_kind("proposed", task="t", waiting=None)
     assert later.answer("open_proposals") == {}
+
+
+def test_a_change_of_two_cells_is_a_proposal_at_each_until_another_is_asked_for(
+    page: LabPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cause, failed = (CellEvent(number=0, source=f"{name} = 1", cell_id=name) for name in "ab")
+    other = Proposal(source="b = 2", cell=failed, reason="would fail")
+    both = Proposal(source="a = 2", cell=cause, others=(other,))
+    made = iter([both, replace(both, others=())])
+    monkeypatch.setattr(actions, "fix_shown", lambda _task, _cell: next(made))
+    shown = cell("b = 1", "b", "NameError: c")
+    found = act(page, "fix", shown)
+    assert (found["cell"], found["source"]) == ("a", "a = 2")
+    waiting = page.wait_for_kind("proposed", task="t/1")["waiting"]
+    assert (waiting["action"], waiting["cell"]) == ("fix", "b")
+    assert waiting["proposal"] == {
+        **found,
+        "cell": "b",
+        "before": "b = 1",
+        "source": "b = 2",
+        "markdown": "The cell would fail.",
+    }
+    assert [*page.answer("open_proposals")] == ["t", "t/1"]
+    act(page, "fix", shown)
+    page.wait_for_kind("proposed", task="t/1", waiting=None)
+    assert [*page.answer("open_proposals")] == ["t"]
 
 
 def test_what_a_page_asked_for_is_proposed_in_the_next_if_the_page_was_reloaded_meanwhile(

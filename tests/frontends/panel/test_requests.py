@@ -273,7 +273,7 @@ def test_a_proposal_says_what_it_would_change(
     run(shell, "prise = 1", cell_id="b2f1", store_history=True)
     run(shell, "price", cell_id="c3d4", raises=NameError, store_history=True)
     scripted.replies.append("prise\n")
-    proposal = front.command("/fix")["proposal"]
+    (proposal,) = front.command("/fix")["proposals"]
     assert proposal["source"] == "prise"
     assert proposal["before"] == "price"
     assert proposal["cell"] == "c3d4"
