@@ -70,6 +70,7 @@ _MOST = re.compile(
 )
 _EACH = re.compile(r"(?i)\b(?:per|each|every|by|both)\b")
 _FOR_EACH = re.compile(r"(?i)\b(?:each|every) \w+")
+_PER = re.compile(r"(?i)\b(?:each|every|per) `?(\w+)")
 _KINDS = {
     "dataframe": ("DataFrame",),
     "series": ("Series",),
@@ -261,11 +262,13 @@ class Contract:
         size, kind = seen.size, seen.kind
         is_number = _PLAIN_NUMBERS.match(kind) is not None
         is_table = kind in ("DataFrame", "Series")
-        num = f"{size} {'rows' if kind == 'DataFrame' else 'values'}"
+        num = count_of(size, "row" if kind == "DataFrame" else "value")
         is_other = self.asks_for_change or "column" in self.asked.lower()
         most = None if is_other or self.signature else _MOST.search(self.asked)
-        tables = (column_labels(self.namespace[name]) for name in used(source, self.namespace))
-        is_row = kind == "Series" and size in {len(labels) for labels in tables if labels}
+        count = _number(most[1]) if most else 0
+        tables = [self.namespace[name] for name in used(source, self.namespace)]
+        lengths = {len(labels) for labels in map(column_labels, tables) if labels}
+        is_row = kind == "Series" and size in lengths
         if _ASKS_COLUMN.search(self.asked) and not self.signature and not self._shows(seen):
             yield "adds no column"
         if seen.num_figures and _ENGLISH.search(self.asked) and not _ASKS_FIGURE.search(self.asked):
@@ -279,7 +282,12 @@ class Contract:
         if _EACH.search(self.asked):
             if is_number and _FOR_EACH.search(self.asked):
                 yield "gives one number, not one for each"
-        elif most and is_table and size > (count := _number(most[1])):
+            elif is_table and size == count and (each := _PER.search(self.asked)):
+                groups = {str(one) for table in tables for one in _present(table, each[1])}
+                # of as many groups it may have one row each, or else a column each
+                if len(groups) not in (0, 1, count) and groups.isdisjoint(seen.labels):
+                    yield f"gives {num} in all, not {count} for each {each[1]}"
+        elif is_table and size > count > 0:
             yield f"gives {num}, not {count}"
         elif is_table and size > 1 and not is_row:
             asks_number = _ASKS_NUMBER if kind == "DataFrame" else _ASKS_COUNT

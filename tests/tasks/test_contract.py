@@ -195,6 +195,11 @@ def test_a_value_is_shown_unless_a_name_or_print_was_asked_for(
     ("asked", "draft", "doubt"),
     [
         ("Top 2 of the costs", 'clean.sort_values("cost")', "gives 4 rows, not 2"),
+        (
+            "Top 2 costs in each region",
+            'clean.nlargest(2, "cost")',
+            "2 rows in all, not 2 for each",
+        ),
         ("Is the cost above 9 in the north?", 'clean["cost"].max()', "a number, not yes or no"),
         (
             "How many were returned?",
@@ -272,6 +277,8 @@ def test_what_a_draft_does_not_meet_is_its_first_remark(
     ("asked", "draft"),
     [
         ("Top 2 of the costs of each region", 'clean.sort_values("cost")'),
+        ("Top 3 costs of each region", 'clean.groupby("region")["cost"].max()'),
+        ("Top 1 cost per region", 'clean.pivot_table("cost", columns="region", aggfunc="max")'),
         ("The first 2 columns of it", "clean.iloc[:, :2]"),
         ("Is the cost above 9?", '(clean["cost"] > 9).any()'),
         ("Create a Series called it", 'it = clean["cost"]'),
