@@ -13,6 +13,7 @@ from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.plan import cell_part, included_cells
 from jupyter_llm.chat.question import asked_in
 from jupyter_llm.common.bundle import Rich
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import secrets_in
@@ -222,4 +223,4 @@ def _part_row(part: Part, state: str, *, is_in: bool) -> ContextRow:
 def _code(text: str | None) -> str:
     """The beginning of a text as a code span."""
     line = next(iter((text or "").strip().splitlines()), "").replace("`", "'")
-    return f"`{line[:_MAX_SNIPPET]}…`" if len(line) > _MAX_SNIPPET else f"`{line}`"
+    return f"`{shorten(line, _MAX_SNIPPET)}`"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.question import asked_in
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.common.controls import one_line
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def piece_of(text: str, sought: str) -> dict[str, str] | None:
     return {
         "before": before if len(before) <= _BEFORE else f"…{before[-_BEFORE:]}",
         "words": first[0],
-        "after": after if len(after) <= _AFTER else f"{after[:_AFTER]}…",
+        "after": shorten(after, _AFTER),
     }
 
 

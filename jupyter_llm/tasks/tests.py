@@ -15,6 +15,7 @@ from numbers import Number
 from typing import Any
 
 from jupyter_llm.common.bars import Step
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.common.packing import DamagedValueError, converted
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
@@ -270,8 +271,7 @@ def _instead(
         if isinstance(gives, Number) and isinstance(other, Number):  # rounded, it is the same
             is_likely = not math.isclose(gives, other, rel_tol=0.01)  # type: ignore[arg-type]
         text = repr(gives)
-        shown = " ".join(text.split())
-        shown = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…"
+        shown = shorten(" ".join(text.split()), _MAX_SHOWN)
         surprise = f"`{call}` gives `{shown}`, a test expects `{wanted}`" if is_likely else ""
         if gives is not None and len(text) <= _MAX_HELD and ast.literal_eval(text) == gives:
             held = f"assert {side} == {text}, 'as it is now'"

@@ -39,7 +39,7 @@ def test_what_is_shown_is_one_line_around_the_words_where_they_stand_side_by_sid
     (found,) = search([chat_of(turn(f"two {LONG}", f"one\n\u202etwo {LONG}"))], "one TWO")
     assert found.words == "one two"
     assert found.before == "…" + (LONG[:-1] + " ")[-40:]
-    assert found.after == (" " + LONG)[:80] + "…"
+    assert found.after == (" " + LONG)[:79] + "…"
 
 
 def test_a_chat_has_the_first_kept_prompt_for_its_title_and_the_rest_is_not_found() -> None:

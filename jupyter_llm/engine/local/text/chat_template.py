@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+from jupyter_llm.common.clipping import shorten
 from jupyter_llm.common.workers import start_child
 from jupyter_llm.engine.local.text import plain_template, rendering
 from jupyter_llm.engine.request import Message
@@ -326,7 +327,7 @@ class ChatTemplate:
     def _say(self, failure: _FailureError) -> None:
         """Tell once that another template is used, and why."""
         is_new, reason = not self.trouble, " ".join(str(failure).split())
-        self.trouble = reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}…"
+        self.trouble = shorten(reason, _MAX_REASON)
         if is_new:
             logger.warning(
                 "The chat template of %s %s, so a generic one is used. Its answers may be worse: "
