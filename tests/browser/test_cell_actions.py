@@ -78,17 +78,27 @@ def test_a_proposal_is_shown_and_read_in_the_cell_and_no_part_of_it_until_it_is_
     assert "jupyter_llm" not in actions.metadata(index)
 
 
-def test_accept_is_in_sight_beside_a_cell_that_is_taller_than_the_screen(
-    actions: CellActions,
+# How much of a cell's code a proposal covers, beside the row with its buttons.
+COVERED = """cell => {
+    const [editor, head] = ['.cm-content', '.jllm-action-head'].map(name =>
+        cell.querySelector(name).getBoundingClientRect());
+    const { bottom } = cell.closest('.jp-WindowedPanel-outer').getBoundingClientRect();
+    return Math.min(editor.bottom, bottom) - head.bottom;
+}"""
+
+
+@pytest.mark.parametrize("num_lines", [13, 100])
+def test_of_a_long_proposal_only_the_row_with_accept_covers_the_cell_and_is_always_in_sight(
+    actions: CellActions, num_lines: int
 ) -> None:
-    lines = "\n".join(f"a{number} = {number}" for number in range(100))
-    index = actions.propose(lines, lines.replace("a3 = 3\n", "a3 = 4\n"))
-    accept = actions.button(index, "Accept")
-    expect(accept).to_be_in_viewport(ratio=1)
-    editor = actions.notebook.cell(index).locator(".cm-content")
-    for end in ("start", "end"):
-        editor.evaluate("(node, block) => node.scrollIntoView({ block })", end)
+    lines = [f"a{number} = {number}" for number in range(num_lines)]
+    parts = ["\n".join(lines[at : at + 4]) for at in range(0, num_lines, 4)]
+    index = actions.propose("\n".join(lines), parts[0], "split", below=parts[1:])
+    cell, accept = actions.notebook.cell(index), actions.button(index, "Accept")
+    for end in ("end", "start"):
+        cell.locator(".cm-content").evaluate("(n, block) => n.scrollIntoView({ block })", end)
         expect(accept).to_be_in_viewport(ratio=1)
+        until(lambda: cell.evaluate(COVERED) <= 2)
 
 
 def test_cells_that_have_not_run_are_run_and_then_the_cell_that_needs_them(

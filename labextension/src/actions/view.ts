@@ -66,6 +66,7 @@ export class View {
   readonly #wasInEditor: boolean;
   readonly #title: string;
   readonly #node = make("div", "jllm-action");
+  readonly #head = make("div", "jllm-action-head");
   readonly #status = make("span", "jllm-action-said");
   /** This is rewritten many times a second, so that nobody is to be told of it. */
   readonly #progress = make("span", "jllm-action-progress");
@@ -95,9 +96,13 @@ export class View {
     this.#title = action === null ? trans.__("From the chat") : titles()[action];
     this.#node.setAttribute("role", "region");
     this.#status.setAttribute("role", "status");
-    const head = make("div", "jllm-action-head", make("span", "jllm-action-title", this.#title));
-    head.append(this.#status, this.#progress, this.#bar.element, this.#buttons);
-    this.#node.append(head, this.#body, this.#announcer.element);
+    const title = make("span", "jllm-action-title", this.#title);
+    this.#head.append(title, this.#status, this.#progress, this.#bar.element, this.#buttons);
+    this.#node.append(this.#head, this.#body, this.#announcer.element);
+    new ResizeObserver(() => {
+      const below = this.#head.offsetHeight - this.#node.offsetHeight;
+      this.#node.style.insetBlockEnd = `${below}px`; // where it sticks, only its head is in sight
+    }).observe(this.#node);
     const leave = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.isComposing) return;
       event.preventDefault();
@@ -318,7 +323,7 @@ export class View {
   /** Bring it and the code above it in sight: whoever pressed a button far below expects to see it. */
   #reveal(): void {
     const seen = this.#tools.panel.content.node.getBoundingClientRect();
-    const { top, bottom } = this.#node.getBoundingClientRect();
+    const { top, bottom } = this.#head.getBoundingClientRect();
     if (top < seen.top || bottom > seen.bottom) this.#node.scrollIntoView({ block: "center" });
   }
 
