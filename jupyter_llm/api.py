@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from jupyter_llm.ask.log import AnswerLog
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.question import FunctionOptions, PromptOptions, Question, ShapeOptions
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.question import WriteOptions
     from jupyter_llm.columns.functions import ModelFunction
     from jupyter_llm.columns.map import ColumnOptions, MapOptions
     from jupyter_llm.common.bars import ShowProgress
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.proposal import Former, Proposal
     from jupyter_llm.tasks.review import Review
+    from jupyter_llm.tasks.steps import Steps
     from jupyter_llm.tasks.task import Task
+    from jupyter_llm.tasks.tries import Tries
 
     AnyPrompt = str | RawPrompt
 
@@ -664,16 +668,7 @@ class LLM(Prompts):
         task = self.task(model=model, try_drafts=try_drafts, **sampling)
         return write_tests(task, _name_of(subject))
 
-    def write(
-        self,
-        prompt: str,
-        *,
-        model: str | None = None,
-        into: str | None = None,
-        context: ContextMode = "auto",
-        try_drafts: bool | None = None,
-        **sampling: Unpack[SamplingOptions],
-    ) -> CodeAnswer:
+    def write(self, prompt: str, **options: Unpack[WriteOptions]) -> CodeAnswer:
         """Write code that parses, without a memory of other prompts.
 
         The prompt includes cells and variables as `%%llm -f code` does; `context="none"` sends it
@@ -681,6 +676,41 @@ class LLM(Prompts):
         copy if `try_drafts`, or by default the configuration, allows it. `into`: names that the
         code binds, with their types, as "mean_fare float, n int"; the answer has their `values`.
         """
+        return self._write(prompt, **options)[0]
+
+    def do(
+        self,
+        task: str,
+        *,
+        show: Callable[[Stream], Completion] = lambda stream: stream.result(),
+        show_progress: ShowProgress | None = None,
+        **options: Unpack[WriteOptions],
+    ) -> Steps:
+        """Do a task in several cells, each tried in a fork of the copy in which the last one ran.
+
+        The options are those of `write`. The model stops once the names of `into` are computed.
+        Nothing changes in your kernel: run the `sources` to have the `changes`. `show` and
+        `show_progress` are those of `task`.
+        """
+        from jupyter_llm.tasks.steps import shown_steps
+
+        how = {"show": show, "show_progress": show_progress, "by_steps": True}
+        return shown_steps(*self._write(task, how, **options))
+
+    def _write(
+        self,
+        prompt: str,
+        how: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        model: str | None = None,
+        into: str | None = None,
+        context: ContextMode = "auto",
+        try_drafts: bool | None = None,
+        params: SamplingParams | None = None,
+        is_kept: bool = True,
+        **sampling: Unpack[SamplingOptions],
+    ) -> tuple[CodeAnswer, Tries]:
+        """Return code that was written in a new chat, and its tries."""
         from jupyter_llm.chat.question import ChatQuestion
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.notebook.values.variables import mentioned, without_at
@@ -699,15 +729,17 @@ class LLM(Prompts):
             context=context,
             about=prompt,
             vars="none" if context == "none" else "auto",
-            params=sampling_params(sampling),
+            params=params or sampling_params(sampling),
+            is_kept=is_kept,
         )
         is_allowed = self.tries_drafts if try_drafts is None else try_drafts
-        tries = Tries.here(self.timeline, is_allowed=is_allowed)
+        show_progress = how.get("show_progress")
+        tries = Tries.here(self.timeline, is_allowed=is_allowed, show_progress=show_progress)
         chat = self.chats.get()
-        answer, _ = write_in_chat(chat, asked, namespace=tries, tries=tries)
+        answer, _ = write_in_chat(chat, asked, namespace=tries, tries=tries, **how)
         if answer.is_interrupted:
             raise PromptInterrupted(answer.completion, best=answer)
-        return answer
+        return answer, tries
 
 
 def _name_of(subject: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from jupyter_llm.ask.asking import Origin
 from jupyter_llm.ask.question import Question
 from jupyter_llm.chat.budget import ContextMode, check_mode
+from jupyter_llm.engine.options import SamplingOptions, SamplingParams
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.events import CellEvent
@@ -27,6 +28,17 @@ _OPTIONS = (  # that users may give, besides those of sampling and of a shape
     *("context", "vars", "named", "about", "attachments", "raw", "before", "retries"),
 )
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
+
+
+class WriteOptions(SamplingOptions, total=False):
+    """The options of code that is written without a memory of other prompts."""
+
+    model: str | None
+    into: str | None
+    context: ContextMode
+    try_drafts: bool | None
+    params: SamplingParams | None
+    is_kept: bool
 
 
 def code_prompt(prompt: str) -> str:

@@ -55,12 +55,13 @@ class CodeAnswer(Rich):
     """The cells that a model wrote, or none. Shows as the code with its remark.
 
     `completion` is the draft they were made of, as it was drawn, behind `ANSWER_PREFIX`, and
-    `request` is what it answers. It is the best of `num_drafts`; `num_agreeing` of them have its
-    value, or `num_different` have a value each. `seen` is the result of trying it in a sealed copy
-    of the kernel when `num_begun` cells had begun, None if it was not tried. `dropped` are the
-    statements that had run already, and `is_old`: all of them had, those in the cells too. `mends`
-    are the changes that rules made to it. `doubts` and `num_lost` count against it. If the draft
-    `is_interrupted`, it is good, and the user interrupted the drafts after it.
+    `request` is what it answers. It is the best of `num_drafts`, which have `num_tokens`;
+    `num_agreeing` of them have its value, or `num_different` have a value each. `seen` is the
+    result of trying it in a sealed copy of the kernel when `num_begun` cells had begun, None if it
+    was not tried. `dropped` are the statements that had run already, and `is_old`: all of them had,
+    those in the cells too. `mends` are the changes that rules made to it. `doubts` and `num_lost`
+    count against it. If the draft `is_interrupted`, it is good, and the user interrupted the drafts
+    after it.
     """
 
     completion: Completion
@@ -68,6 +69,7 @@ class CodeAnswer(Rich):
     request: Request
     num_drafts: int = 1
     num_agreeing: int = 0
+    num_tokens: int = 0
     num_different: int = 0
     seen: Seen | None = None
     dropped: tuple[str, ...] = ()

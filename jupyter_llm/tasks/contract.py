@@ -216,6 +216,14 @@ class Contract:
         values = {name: _plain(namespace[name]) for name in self.types if name in namespace}
         return {"wrong": wrong, "values": {k: v for k, v in values.items() if v is not None}}
 
+    def unbound(self, kinds: Mapping[str, str]) -> list[str]:
+        """Return the names of `types` that do not have their type; `kinds` are those they have."""
+        return [
+            name
+            for name, kind in self.types.items()
+            if not re.fullmatch(_TYPES.get(kind, kind), kinds.get(name, ""))
+        ]
+
     def doubts(self, source: str, seen: Seen | None) -> tuple[str, ...]:
         """Return the demands that a draft does not meet, the most important first.
 
@@ -310,11 +318,11 @@ class Contract:
 
     def _kind_doubts(self, seen: Seen) -> Iterator[str]:
         bound = dict(zip(seen.names, seen.kinds, strict=False))
-        for name, kind in self.types.items():
+        for name in self.unbound(bound):
             if name not in bound:
                 yield f"does not bind `{name}`"
-            elif not re.fullmatch(_TYPES.get(kind, kind), bound[name]):
-                yield f"`{name}` is a {bound[name]}, not a {kind}"
+            else:
+                yield f"`{name}` is a {bound[name]}, not a {self.types[name]}"
         match = _ASKS_KIND.search(self.asked.replace("data frame", "dataframe"))
         if match is None or self.signature or seen.num_figures:
             return
@@ -478,6 +486,11 @@ class Contract:
         return source
 
 
+def naming(types: Mapping[str, str]) -> str:
+    """Return a sentence that asks for names with their types."""
+    return f"{_NAMES}{', '.join(f'`{name}` ({kind})' for name, kind in types.items())}."
+
+
 def with_names(request: str, into: str) -> str:
     """Return a request whose code binds names: `into` is as in "mean_fare float, n int".
 
@@ -490,8 +503,7 @@ def with_names(request: str, into: str) -> str:
     if not all(match and not keyword.iskeyword(match[1]) for match in found):
         example = '"mean_fare float, n int"'
         raise OptionError(f"{into!r} is not a list of typed names. Write one such as {example}.")
-    names = ", ".join(f"`{match[1]}` ({match[2]})" for match in found if match)
-    return f"{request.rstrip()}\n{_NAMES}{names}."
+    return f"{request.rstrip()}\n{naming({match[1]: match[2] for match in found if match})}"
 
 
 def _values(table: object, label: str) -> list[object]:

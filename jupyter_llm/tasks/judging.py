@@ -299,6 +299,9 @@ class Judge:
         if not self.asked or self.contract.examples or seen is None or not seen.runs:
             return ""
         is_given = self.contract.reads_data(answer.source) and not _VARIES.search(answer.source)
+        if types := self.contract.types:
+            values = [_shown(answer.values[name]) for name in types if name in answer.values]
+            return "; ".join(values) if is_given and len(values) == len(types) else ""
         return seen.value if is_given and not seen.num_figures else ""
 
     def merit(self, answer: CodeAnswer) -> tuple[float, ...]:

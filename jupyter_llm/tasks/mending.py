@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     """Where an error came: in which of some sources, and in which of its lines."""
 
 _MAX_MENDS = 16  # of one error of a cell
-_MAX_DRAFT_MENDS = 4  # of one error of a draft
+MAX_DRAFT_MENDS = 4  # of one error of a draft
 _MAX_ERRORS = 4  # one behind the other
 _MAX_S = 8.0  # in which another try is begun
 _SAME_CHARS = 100  # by which messages are told apart
@@ -163,7 +163,7 @@ def without_errors(
     search = MendSearch(
         lambda sources: seen_of(cells_of(sources)) or first,
         namespace,
-        max_mends=_MAX_DRAFT_MENDS,
+        max_mends=MAX_DRAFT_MENDS,
     )
     source = answer.cells[first.index].source
     failure = reported_failure(first.error_kind, first.message, source, first.lineno)

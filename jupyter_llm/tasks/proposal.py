@@ -65,7 +65,7 @@ class Proposal(Rich):
         if self.diff:
             code = code_block(self.diff, "diff")
         elif self.cell is None and not is_in_cell:
-            code = code_block(self.source)
+            code = "\n\n".join(map(code_block, (self.source, *self.below)))
         others = (other.to_markdown() for other in self.others)
         return "\n\n".join(filter(None, (self._opening, code, *others, self._remark)))
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.notebook.cells.timeline import Timeline
+    from jupyter_llm.notebook.sealed.chain import Chain
     from jupyter_llm.notebook.sealed.seen import Seen
 
 TIMEOUT_S = 5.0
@@ -75,11 +76,7 @@ class Tries:
         KeyboardInterrupt
             The user interrupted; nothing runs any more.
         """
-        from jupyter_llm.notebook.sealed.main_thread import (
-            MainThreadBusy,
-            in_main_thread,
-            is_main_thread,
-        )
+        from jupyter_llm.notebook.sealed.main_thread import MainThreadBusy
         from jupyter_llm.notebook.sealed.seen import untried
         from jupyter_llm.notebook.sealed.trying import try_code
 
@@ -90,12 +87,7 @@ class Tries:
         if look is None and sources in self._seen:
             return self._seen[sources]
 
-        def tick() -> None:
-            if self.show_progress is not None:
-                self.show_progress(Step(step))
-
-        kernel = getattr(self.shell, "kernel", None)
-        beside_cells = partial(in_main_thread, kernel, tick=tick)  # as in a panel
+        tick = self.ticking(step)
         try:
             seen = try_code(
                 sources,
@@ -106,14 +98,47 @@ class Tries:
                 timeout_s=timeout_s,
                 look=look,
                 tick=tick,
-                make=None if is_main_thread() else beside_cells,
+                make=self._make(tick),
             )
         except MainThreadBusy:
+            kernel = getattr(self.shell, "kernel", None)
             is_served = getattr(kernel, "io_loop", None) is not None
             return untried(BUSY if is_served else "this kernel tries code in cells alone")
         if look is None and seen.outcome in ("runs", "raises", "refused"):
             self._seen[sources] = seen  # the rest may come out otherwise another time
         return seen
+
+    def chain(self, look: Callable[[dict[str, Any]], object]) -> Chain | None:
+        """Return a chain of copies of the variables; None if code is not tried here and now.
+
+        `look` is called after each cell, see `Chain`.
+        """
+        from jupyter_llm.notebook.sealed.chain import Chain
+        from jupyter_llm.notebook.sealed.main_thread import MainThreadBusy
+
+        if not self.is_allowed:
+            return None
+        make = self._make(self.ticking("Copying the variables"))
+        try:
+            return Chain(self.namespace, shell=self.shell, hidden=self.hidden, look=look, make=make)
+        except MainThreadBusy:
+            return None
+
+    def ticking(self, step: str) -> Callable[[], None]:
+        """Return a function that shows the progress of a try."""
+
+        def tick() -> None:
+            if self.show_progress is not None:
+                self.show_progress(Step(step))
+
+        return tick
+
+    def _make(self, tick: Callable[[], None]) -> Callable[[Callable[[], Any]], Any] | None:
+        """Return how to fork on another thread than the main one, as in a panel."""
+        from jupyter_llm.notebook.sealed.main_thread import in_main_thread, is_main_thread
+
+        kernel = getattr(self.shell, "kernel", None)
+        return None if is_main_thread() else partial(in_main_thread, kernel, tick=tick)
 
 
 NO_TRIES = Tries(is_allowed=False)

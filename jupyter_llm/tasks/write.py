@@ -20,6 +20,7 @@ from jupyter_llm.notebook.cells.shell import num_begun
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, new_cells
 from jupyter_llm.tasks.judging import Judge
+from jupyter_llm.tasks.steps import StepStream
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -51,13 +52,14 @@ def write_in_chat(
     tries: Tries | None = None,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
+    by_steps: bool = False,
 ) -> tuple[CodeAnswer, Sending]:
     """Send a request for code to a chat, and wait for code that parses.
 
     The best of a few drafts becomes the turn; `write_code` explains `show` and `show_progress`,
-    which also gets the progress of loading. The code may use the names of `namespace`; `tries` runs
-    it first. Return the answer and what the prompt was made of. If the answer `is_interrupted`, the
-    caller raises `PromptInterrupted` once the code has landed.
+    which also gets the progress of loading, and `by_steps`. The code may use the names of
+    `namespace`; `tries` runs it first. Return the answer and what the prompt was made of. If the
+    answer `is_interrupted`, the caller raises `PromptInterrupted` once the code has landed.
     """
     ran = sources_that_ran(chat.timeline.snapshot().cells)
     judge = Judge(names=namespace, tries=tries, ran=ran, asked=question.prompt)
@@ -72,6 +74,7 @@ def write_in_chat(
                 script=script,
                 show=show,
                 show_progress=show_progress,
+                by_steps=by_steps,
             )
         except PromptInterrupted as interrupt:
             draft, shown = interrupt.draft, interrupt.completion
@@ -95,6 +98,7 @@ def write_code(
     num_drafts: int = NUM_DRAFTS,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
+    by_steps: bool = False,
 ) -> CodeAnswer:
     """Let a model write code for a cell.
 
@@ -104,7 +108,7 @@ def write_code(
     one more cell. More drafts are written until one is good and, with a `script`, a second good one
     has its value; the best is used. One draft after a program answers the chat, and the last one
     reads the fault of the one before. Code that does not parse is repaired. With a seed the drafts
-    count on from it.
+    count on from it. If they are written `by_steps`, the first one is a `StepStream`.
 
     `show` reads the stream of the first draft to its end, and `show_progress` gets the progress of
     the others. All of them take at most three times the time of the first, or `MAX_S` seconds if
@@ -125,7 +129,7 @@ def write_code(
     if script is not None:
         request = script.first(request, begin)
     drafts = _Drafts(engine, request, as_chat, judge or Judge(), show_progress)
-    return drafts.best(drafts.first(show), script, num_drafts)
+    return drafts.best(drafts.first(show, by_steps=by_steps), script, num_drafts)
 
 
 class _Drafts:
@@ -140,14 +144,20 @@ class _Drafts:
         show_progress: ShowProgress | None,
     ) -> None:
         self._engine, self._request, self._judge = engine, request, judge
+        self._first = request
+        self._mends: tuple[str, ...] = ()  # of the first draft's parts
         self._as_chat = as_chat
         self._show_progress = show_progress
         self._answers: list[CodeAnswer] = []
         self._began_s = time.monotonic()
 
-    def first(self, show: Callable[[Stream], Completion]) -> Completion:
+    def first(self, show: Callable[[Stream], Completion], *, by_steps: bool = False) -> Completion:
         """Write the first draft; after an interrupt the error holds what was written."""
-        stream = ask(self._engine, self._request, "draft")
+        tries, contract = self._judge.tries, self._judge.contract
+        if by_steps and tries is not None:
+            stream: Stream = StepStream(self._engine, self._request, tries, contract)
+        else:
+            stream = ask(self._engine, self._request, "draft")
         try:
             with stream:
                 begun = self._as_chat.answer_prefix
@@ -158,15 +168,19 @@ class _Drafts:
                 written = stream.future.result()  # without the fence
                 interrupt.draft = CodeAnswer(completion=written, cells=(), request=self._request)
             raise
+        finally:
+            if isinstance(stream, StepStream):
+                self._first, self._mends = stream.request, tuple(stream.mends)
 
     def best(self, first: Completion, script: Script | None, num_drafts: int) -> CodeAnswer:
         """Try the first draft and, if it is not good, others; return the best."""
         took_s, judge, answers = time.monotonic() - self._began_s, self._judge, self._answers
         try:
-            answers.append(judge.read(first, self._request, step="Trying the code"))
+            answer = judge.read(first, self._first, step="Trying the code")
+            answers.append(replace(answer, mends=(*self._mends, *answer.mends)))
             is_over = first.finish_reason == "cancelled"
             if not is_over and script is not None and judge.lacks(answers[0]):
-                written = self._request.answer_prefix + first.text.rstrip()
+                written = self._first.answer_prefix + first.text.rstrip()
                 following = script.following(self._request, written)
                 both = [*answers, *self._read([replace(following, conversation=None)])]
                 answers[:] = [max(both, key=judge.merit)]
@@ -206,7 +220,8 @@ class _Drafts:
         best, num = max(pairs, key=lambda pair: (*judge.merit(pair[0]), pair[1]))
         if num == 1 and len(counts) >= _LEAST_DIFFERENT:
             best = replace(best, num_different=len(counts))
-        return replace(best, num_drafts=len(answers), num_agreeing=num)
+        num_tokens = sum(one.completion.usage.completion_tokens for one in answers)
+        return replace(best, num_drafts=len(answers), num_agreeing=num, num_tokens=num_tokens)
 
     def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:
         """Yield other drafts as they are complete; those that fail are left out."""

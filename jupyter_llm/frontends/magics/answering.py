@@ -118,7 +118,7 @@ def _place(
     proposal: Proposal, options: Options, writer: CellWriter
 ) -> tuple[Insertion, list[Provenance | str]]:
     proposals, completion = (proposal, *proposal.others), proposal.completion
-    sources = [one.source for one in proposals]
+    sources = [*(one.source for one in proposals), *proposal.below]
     if proposal.cell is None or not options.replace:
         return land(writer, sources, completion, in_place=options.replace)
     # Those cells, not the running one.

@@ -225,9 +225,10 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         """Run a command, and show its result."""
         view, argument = self._view(options), order.argument
         where: frozenset[str] = frozenset()
+        if order.command.name in (*_PROPOSING, "do"):
+            self._page()
         if order.command.name in _PROPOSING:
             where, argument = flags_in(order.command.name, argument, _WHERE)
-            self._page()
         call = Call(
             llm=llm,
             chat=self._chat(options),

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
+_INTO = re.compile(r"(.*?)\s+--into[\s=]+([\"']?)(.+?)\2\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,28 @@ def _task(
         return show(task(task_of(call.llm, call.options, **showing), call.argument))
 
     return run
+
+
+def _do(call: Call) -> Shown:
+    """Do a task in several cells."""
+    match = _INTO.fullmatch(call.argument)
+    task, into = (match[1], match[3]) if match else (call.argument, None)
+    if not task.strip():
+        raise MagicUsageError("/do needs a task.", "/do Join both tables, and plot the mean.")
+    options = call.options
+    return Shown.change(
+        call.llm.do(
+            task,
+            into=into,
+            model=options.model,
+            context=options.context,
+            try_drafts=not options.no_try,
+            is_kept=not options.no_save,
+            params=options.params,
+            show=call.show,
+            show_progress=call.show_progress,
+        ).proposal
+    )
 
 
 def _complete(call: Call) -> Shown:
@@ -523,6 +546,13 @@ COMMANDS = named(
         _SUBJECT,
         "explain the last cell, In [N], a name or the error",
         _task(explain, Shown.answer),
+    ),
+    Command(
+        "do",
+        'TASK [--into "NAME TYPE, …"]',
+        "do a task in several cells, each tried in a copy of the copy before; `--into` names the "
+        'values to compute, as "mean_fare float, n int"',
+        _do,
     ),
     Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _task(document)),
     Command("test", "[N|NAME]", "propose a cell with tests", _task(write_tests)),

@@ -32,7 +32,7 @@ from jupyter_llm.notebook.sealed.facts import Facts
 from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
-from jupyter_llm.notebook.sealed.seen import Seen, untried
+from jupyter_llm.notebook.sealed.seen import RAN, Seen, untried
 from jupyter_llm.notebook.sealed.silence import Silence
 from jupyter_llm.notebook.values.extents import Extent, extent_of
 from jupyter_llm.notebook.values.peek import short_name
@@ -218,7 +218,7 @@ class DraftRun:
             return untried(f"it needs `{error.name}`, which is hidden")
         if kind.endswith("MemoryError"):
             return untried("it would take more memory than a try may", is_deadly=True)
-        seen = Seen(outcome="runs", text="ran in a sealed copy")
+        seen = Seen(outcome="runs", text=RAN)
         if refused:
             seen = untried(_encodable(f"it would {refused}"), is_deadly=refused == END_KERNEL)
         elif kind:

@@ -1,0 +1,378 @@
+"""Does a task in several cells, each tried in a fork of the copy in which the one before ran."""
+
+from __future__ import annotations
+
+import ast
+import re
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.ask.asking import ask
+from jupyter_llm.ask.many import varied
+from jupyter_llm.common.bundle import Rich
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.common.markdown import code_block
+from jupyter_llm.common.tables import markdown_table
+from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+from jupyter_llm.engine.stream import Stream
+from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.failures.failure import reported_failure
+from jupyter_llm.notebook.sealed.seen import RAN
+from jupyter_llm.notebook.values.kinds import cut
+from jupyter_llm.notebook.values.peek import own_package, short_name
+from jupyter_llm.notebook.values.summaries import headline
+from jupyter_llm.tasks.code_answer import CodeAnswer
+from jupyter_llm.tasks.contract import Contract, naming
+from jupyter_llm.tasks.mending import MAX_DRAFT_MENDS, MendSearch
+from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.tries import TIMEOUT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.completion import Progress
+    from jupyter_llm.engine.request import Request
+    from jupyter_llm.notebook.sealed.seen import Seen
+    from jupyter_llm.tasks.tries import Tries
+
+_MAX_REDRAWN = 4  # steps of a task that are written again after they failed
+_MAX_BINDING = 120  # tokens of the cell that binds missing names
+_MAX_DESCRIBED = 500  # variables
+_MISSING = object()
+_END = "\n"  # of a text; it ends its last line
+_MAX_LINE = 80  # characters that describe a variable
+# A line follows the blank one, and it does not continue the statement above.
+_GAP = re.compile(r"\n[ \t]*\n+(?=(?!(?:else|elif|except|finally)\b)[^\s)\]}][^\n]*\n)")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A cell of a task, and the result of running it after the cells before it."""
+
+    source: str
+    seen: Seen
+
+    @property
+    def text(self) -> str:
+        """The result in one line."""
+        told = self.seen.text.removeprefix(RAN).removeprefix("; ")
+        result = one_line(self.seen.result or self.seen.printed)
+        result = f"shows {_span(cut(result, _MAX_LINE))}" if self.seen.runs and result else ""
+        return "; ".join(filter(None, (told, result))) or "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A variable before the steps and after them, each in one line; "" where it does not exist."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps(Rich):
+    """A task as cells that ran one after another in sealed copies. Shows as cells with results.
+
+    `answer` is all of the code with its remark. `changes` are the variables that the cells make or
+    change. Nothing has changed in the kernel.
+    """
+
+    answer: CodeAnswer
+    steps: tuple[Step, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The cells; if they were not tried, those of the answer."""
+        return tuple(step.source for step in self.steps) or self.answer.landing
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The numbers and texts of the names that the user gave with types."""
+        return self.answer.values
+
+    @property
+    def num_tokens(self) -> int:
+        """The number of tokens of all drafts."""
+        return self.answer.num_tokens
+
+    @property
+    def report(self) -> str:
+        """What each cell does and which variables change, as Markdown."""
+        return "\n\n".join(filter(None, (self._list, self._table)))
+
+    @property
+    def proposal(self) -> Proposal:
+        """The cells as a proposal of new ones."""
+        first, *others = self.sources or ("",)
+        return Proposal(
+            source=first,
+            below=tuple(others),
+            completion=self.answer.completion,
+            verdict="\n\n".join(filter(None, (self.answer.note, self.report))),
+        )
+
+    def __str__(self) -> str:
+        blocks = map(code_block, self.sources)
+        return "\n\n".join(filter(None, (*blocks, self.report, self.answer.note)))
+
+    @property
+    def _list(self) -> str:
+        lines = (f"{n}. {step.text}" for n, step in enumerate(self.steps, 1))
+        return "\n".join(lines) if len(self.steps) > 1 else ""
+
+    @property
+    def _table(self) -> str:
+        rows = [[_span(one.name), _span(one.before), _span(one.after)] for one in self.changes]
+        return markdown_table(("variable", "before", "after"), rows) if rows else ""
+
+
+def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
+    """Return an answer as steps: each paragraph runs in a fork of the copy before.
+
+    The steps end with the first that does not run; the rest of the code belongs to it.
+    """
+    copies = tries.chain(_described) if answer.cells else None
+    if copies is None:
+        return Steps(answer=answer)
+    found: list[Step] = []
+    changes: dict[str, Change] = {}
+    texts = (part.strip("\n") for source in answer.landing for part in paragraphs(f"{source}\n"))
+    parts = [text for text in texts if has_statements(text)]
+    with copies:
+        for at, part in enumerate(parts):
+            seen = copies.push(part, tick=tries.ticking(f"Trying cell {at + 1}"))
+            found.append(Step(part if seen.runs else "\n\n".join(parts[at:]), seen))
+            if not seen.runs:
+                break
+            told = seen.looked if isinstance(seen.looked, dict) else {}
+            for name in (*seen.names, *seen.changed):
+                if isinstance(after := told.get(name), str):
+                    before = tries.namespace.get(name, _MISSING)
+                    line = "" if before is _MISSING else _line(name, before)
+                    changes[name] = Change(name, line, after)
+    return Steps(answer=answer, steps=tuple(found), changes=tuple(changes.values()))
+
+
+class StepStream(Stream):
+    """A draft whose paragraphs run in a chain as they are written; its text is what ran.
+
+    Rules mend a paragraph that raises, or else the model writes it again at a higher temperature,
+    since a small model would write the same again. The draft ends once it binds the names that the
+    user gave with types. If it does not, one more cell binds them. After a paragraph that cannot be
+    tried, the rest is not tried either.
+
+    `request` is that of the last part, which continues the parts before, and `mends` are the
+    changes by rules.
+    """
+
+    def __init__(self, engine: Engine, request: Request, tries: Tries, contract: Contract) -> None:
+        self.future: Future[Completion] = Future()
+        self.request = self._first = request
+        self.mends: list[str] = []
+        self._engine, self._tries, self._contract = engine, tries, contract
+        self._chain = tries.chain(lambda names: {one: _kind(names, one) for one in contract.types})
+        self._kinds: dict[str, str] = {}
+        self._texts: list[str] = []
+        self._is_blind = self._chain is None
+        self._num_tokens = 0
+        self._stream: Stream | None = None
+        self._completion: Completion | None = None
+
+    @property
+    def written(self) -> str:
+        """The text so far."""
+        return "".join(self._texts)
+
+    @property
+    def reasoning(self) -> str:
+        """The thoughts before the text."""
+        return self._stream.reasoning if self._stream is not None else ""
+
+    @property
+    def progress(self) -> Progress:
+        """The progress of the part that is written now."""
+        assert self._stream is not None
+        return self._stream.progress
+
+    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+        """Yield the paragraphs that ran, and an empty chunk after every `tick_s` without one."""
+        try:
+            yield from map(Chunk, self._parts(tick_s))
+        except KeyboardInterrupt:
+            raise self.interrupt() from None
+        finally:
+            self.cancel()
+        self._finish()
+
+    def result(self, timeout: float | None = None) -> Completion:  # noqa: ARG002
+        """Write to the end, and return the last part."""
+        if not self.future.done():
+            for _ in self.chunks():
+                pass
+        return self.future.result()
+
+    def cancel(self) -> None:
+        """Stop writing, and end the copies."""
+        if self._stream is not None:
+            self._stream.cancel()
+        if self._chain is not None:
+            self._chain.close()
+
+    def interrupt(self) -> PromptInterrupted:
+        """Cancel, and return the exception that carries what ran."""
+        self.cancel()
+        return PromptInterrupted(self._finish(is_interrupted=True))
+
+    def _finish(self, *, is_interrupted: bool = False) -> Completion:
+        if not self.future.done():
+            assert self._stream is not None
+            last = self._completion or replace(self._stream.future.result(), text="")
+            usage = replace(last.usage, completion_tokens=self._num_tokens)
+            reason = "cancelled" if is_interrupted else last.finish_reason
+            self.future.set_result(replace(last, usage=usage, finish_reason=reason, token_ids=None))
+        return self.future.result()
+
+    def _parts(self, tick_s: float | None) -> Iterator[str]:
+        """Yield what runs; have what failed written again, and names bound that are missing."""
+        request, num_redrawn, is_binding = self._first, 0, False
+        while (outcome := (yield from self._read(request, tick_s))) != "done":
+            if outcome == "ended":
+                if not self._missing or is_binding or not self._texts:
+                    break
+                is_binding = True
+                asked = naming({name: self._contract.types[name] for name in self._missing})
+                self._texts.append(f"\n\n# {asked}\n")
+            prefix = self._first.answer_prefix + self.written
+            request = replace(self._first, answer_prefix=prefix, conversation=None)
+            if is_binding:
+                request = replace(request, params=replace(request.params, max_tokens=_MAX_BINDING))
+            if outcome == "raises":
+                num_redrawn += 1
+                if num_redrawn > _MAX_REDRAWN:  # whoever judges the draft reports the error
+                    self.request, self._completion = self._failed
+                    break
+                request = varied(request, num_redrawn)
+
+    def _read(self, request: Request, tick_s: float | None) -> Generator[str, None, str]:
+        """Have a part written, yield what runs of it, and return how that ended."""
+        rest, own, outcome, failed = "", "", "ended", ""
+        with ask(self._engine, request, "draft") as stream:
+            self._stream = stream
+            pieces = (chunk.text for chunk in stream.chunks(tick_s))
+            for piece in chain(pieces, (_END,)):
+                yield ""
+                *whole, rest = paragraphs(rest + piece)
+                for part in [*whole, rest] if piece is _END else whole:
+                    if outcome == "ended" and (whole or has_statements(part)):
+                        outcome, ran = self._run(part)
+                        own, failed = own + ran, "" if ran else part
+                        yield ran
+                if outcome != "ended":
+                    break
+            stream.cancel()
+            completion = stream.future.result()
+        self._num_tokens += completion.usage.completion_tokens
+        reason = completion.finish_reason if outcome == "ended" else "stop"
+        self._failed = request, replace(completion, text=own + failed, finish_reason=reason)
+        if own or self._completion is None:
+            self.request = request
+            self._completion = replace(completion, text=own, finish_reason=reason)
+        return outcome
+
+    def _run(self, part: str) -> tuple[str, str]:
+        """Run a paragraph after those before; return how that ended, and what ran."""
+        outcome, source = "ended", part.strip("\n")
+        if self._chain is not None and not self._is_blind:
+            seen = self._push(source)
+            if seen.outcome == "raises":
+                source, seen = self._mended(source, seen)
+                outcome, part = "mended", f"{source}\n\n"
+            if seen.outcome == "raises" or self._is_copied(source):
+                self._chain.undo(self._chain.depth - seen.runs)
+                return "raises", ""
+            self._is_blind = not seen.runs
+            self._kinds = seen.looked if isinstance(seen.looked, dict) else self._kinds
+            if self._contract.types and not self._missing:
+                outcome = "done"
+        self._texts.append(part)
+        return outcome, part
+
+    def _mended(self, source: str, seen: Seen) -> tuple[str, Seen]:
+        """Return a paragraph that raises as sure rules mend it, with what is seen of it then."""
+        search = MendSearch(
+            lambda sources: self._push(*sources), self._tries.namespace, max_mends=MAX_DRAFT_MENDS
+        )
+        failure = reported_failure(seen.error_kind, seen.message, source, seen.lineno)
+        for found in search.mended((source,), failure, (0, seen.lineno)):
+            if found.seen.runs and found.is_sure:
+                self.mends += [mend.reason for mend in found.mends]
+                return found.sources[0], found.seen
+            if found.seen.runs and self._chain is not None:
+                self._chain.undo(self._chain.depth - 1)
+        return source, seen
+
+    def _push(self, source: str) -> Seen:
+        assert self._chain is not None
+        step = f"Trying cell {self._chain.depth + 1}"
+        return self._chain.push(source, timeout_s=TIMEOUT_S, tick=self._tries.ticking(step))
+
+    @property
+    def _missing(self) -> list[str]:
+        """The names that the user gave and that are not bound to a value of their type."""
+        return self._contract.unbound(self._kinds)
+
+    def _is_copied(self, source: str) -> bool:
+        """Whether a name that the user gave is set to a plain value: it has to be computed."""
+        tree = parse_cell(source)
+        for node in tree.body if tree is not None else ():
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()):
+                    if name in self._contract.types:
+                        return True
+        return False
+
+
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a program, each with the blank lines behind it, and the rest.
+
+    A paragraph is complete once the next one has a line. Imports belong to the next one.
+    """
+    found, start = [], 0
+    for gap in _GAP.finditer(text):
+        if has_statements(text[start : gap.start()], is_valid=True):
+            found.append(text[start : gap.end()])
+            start = gap.end()
+    return [*found, text[start:]]
+
+
+def has_statements(source: str, *, is_valid: bool = False) -> bool:
+    """Whether a source has statements, or may have some once it is valid; imports do not count."""
+    tree = parse_cell(source)
+    if tree is None:
+        return not is_valid
+    return not all(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)
+
+
+def _described(namespace: dict[str, Any]) -> dict[str, str]:
+    """Describe the variables in a copy, each in a line."""
+    names = [name for name in namespace if type(name) is str and not name.startswith("_")]
+    return {name: _line(name, namespace[name]) for name in names[-_MAX_DESCRIBED:]}
+
+
+def _line(name: str, value: Any) -> str:
+    if own_package(value) == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    return headline(name, value, max_chars=_MAX_LINE)
+
+
+def _kind(namespace: dict[str, Any], name: str) -> str:
+    return short_name(type(namespace[name])) if name in namespace else ""
+
+
+def _span(text: str) -> str:
+    return f"`{text.replace('`', ' ')}`" if text else ""
