@@ -224,6 +224,19 @@ class Contract:
             if not re.fullmatch(_TYPES.get(kind, kind), kinds.get(name, ""))
         ]
 
+    def literals(self, source: str) -> list[str]:
+        """Return the names of `types` that a source only sets to plain values: they are guessed."""
+        tree = parse_cell(source)
+        plain = [
+            target.id
+            for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        bound = [one.name for one in bindings(source)]
+        return [name for name in self.types if 0 < bound.count(name) <= plain.count(name)]
+
     def doubts(self, source: str, seen: Seen | None) -> tuple[str, ...]:
         """Return the demands that a draft does not meet, the most important first.
 
@@ -239,6 +252,7 @@ class Contract:
             if not _SETS_MISSING.search(source):
                 found += (fact for fact in seen.text.split("; ") if _IS_VOID.search(fact))
             found += [*self._invented(source), *self._value_doubts(source, seen)]
+            found += (f"sets `{name}` to a plain value" for name in self.literals(source))
             found += [*self._kind_doubts(seen), *self._missing(source, seen)]
         found += self._idle(source)
         return tuple(dict.fromkeys(scrub(" ".join(one.split())) for one in found))[:_MAX_DOUBTS]
@@ -489,6 +503,11 @@ class Contract:
 def naming(types: Mapping[str, str]) -> str:
     """Return a sentence that asks for names with their types."""
     return f"{_NAMES}{', '.join(f'`{name}` ({kind})' for name, kind in types.items())}."
+
+
+def without_names(request: str) -> str:
+    """Return a request without the names that `with_names` has added."""
+    return request.partition(_NAMES)[0].rstrip()
 
 
 def with_names(request: str, into: str) -> str:

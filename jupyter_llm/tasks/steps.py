@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.tries import Tries
 
-_MAX_REDRAWN = 4  # steps of a task that are written again after they failed
+_MAX_REDRAWN = 2  # steps of a task that are written again after they failed
+_MAX_AGAIN = 400  # tokens of a part that is written again
 _MAX_BINDING = 120  # tokens of the cell that binds missing names
 _MAX_DESCRIBED = 500  # variables
 _MISSING = object()
@@ -249,8 +250,8 @@ class StepStream(Stream):
                 self._texts.append(f"\n\n# {asked}\n")
             prefix = self._first.answer_prefix + self.written
             request = replace(self._first, answer_prefix=prefix, conversation=None)
-            if is_binding:
-                request = replace(request, params=replace(request.params, max_tokens=_MAX_BINDING))
+            most = _MAX_BINDING if is_binding else _MAX_AGAIN
+            request = replace(request, params=replace(request.params, max_tokens=most))
             if outcome == "raises":
                 num_redrawn += 1
                 if num_redrawn > _MAX_REDRAWN:  # whoever judges the draft reports the error
@@ -292,14 +293,13 @@ class StepStream(Stream):
             if seen.outcome == "raises":
                 source, seen = self._mended(source, seen)
                 outcome, part = "mended", f"{source}\n\n"
-            if seen.outcome == "raises" or self._is_copied(source):
-                self._chain.undo(self._chain.depth - seen.runs)
+            if seen.outcome == "raises":
                 return "raises", ""
             self._is_blind = not seen.runs
             self._kinds = seen.looked if isinstance(seen.looked, dict) else self._kinds
-            if self._contract.types and not self._missing:
-                outcome = "done"
         self._texts.append(part)
+        if self._contract.types and not self._missing:
+            outcome = "done"
         return outcome, part
 
     def _mended(self, source: str, seen: Seen) -> tuple[str, Seen]:
@@ -323,18 +323,9 @@ class StepStream(Stream):
 
     @property
     def _missing(self) -> list[str]:
-        """The names that the user gave and that are not bound to a value of their type."""
-        return self._contract.unbound(self._kinds)
-
-    def _is_copied(self, source: str) -> bool:
-        """Whether a name that the user gave is set to a plain value: it has to be computed."""
-        tree = parse_cell(source)
-        for node in tree.body if tree is not None else ():
-            match node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()):
-                    if name in self._contract.types:
-                        return True
-        return False
+        """The names that the user gave and that are not computed yet, with their types."""
+        copied = self._contract.literals(self.written)
+        return [*dict.fromkeys((*self._contract.unbound(self._kinds), *copied))]
 
 
 def paragraphs(text: str) -> list[str]:

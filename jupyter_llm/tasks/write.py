@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import drawn, varied
 from jupyter_llm.chat.script import sources_that_ran
+from jupyter_llm.common.bars import TICK_S, Step
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
@@ -19,12 +20,13 @@ from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.shell import num_begun
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, new_cells
+from jupyter_llm.tasks.contract import without_names
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.steps import StepStream
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Generator, Iterator
 
     from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
@@ -63,6 +65,8 @@ def write_in_chat(
     """
     ran = sources_that_ran(chat.timeline.snapshot().cells)
     judge = Judge(names=namespace, tries=tries, ran=ran, asked=question.prompt)
+    if by_steps:  # told the names first, a small model guesses their values
+        question = replace(question, prompt=without_names(question.prompt))
     with chat.sending(question.for_code(), show_progress) as sending:
         script = sending.script
         try:
@@ -128,8 +132,9 @@ def write_code(
     as_chat = request
     if script is not None:
         request = script.first(request, begin)
-    drafts = _Drafts(engine, request, as_chat, judge or Judge(), show_progress)
-    return drafts.best(drafts.first(show, by_steps=by_steps), script, num_drafts)
+    judge = judge or Judge()
+    drafts = _Drafts(engine, request, as_chat, judge, show_progress, by_steps=by_steps)
+    return drafts.best(drafts.first(show), script, num_drafts)
 
 
 class _Drafts:
@@ -142,8 +147,11 @@ class _Drafts:
         as_chat: Request,
         judge: Judge,
         show_progress: ShowProgress | None,
+        *,
+        by_steps: bool,
     ) -> None:
         self._engine, self._request, self._judge = engine, request, judge
+        self._tries = judge.tries if by_steps else None
         self._first = request
         self._mends: tuple[str, ...] = ()  # of the first draft's parts
         self._as_chat = as_chat
@@ -151,13 +159,10 @@ class _Drafts:
         self._answers: list[CodeAnswer] = []
         self._began_s = time.monotonic()
 
-    def first(self, show: Callable[[Stream], Completion], *, by_steps: bool = False) -> Completion:
+    def first(self, show: Callable[[Stream], Completion]) -> Completion:
         """Write the first draft; after an interrupt the error holds what was written."""
-        tries, contract = self._judge.tries, self._judge.contract
-        if by_steps and tries is not None:
-            stream: Stream = StepStream(self._engine, self._request, tries, contract)
-        else:
-            stream = ask(self._engine, self._request, "draft")
+        steps = self._steps(self._request)
+        stream = steps or ask(self._engine, self._request, "draft")
         try:
             with stream:
                 begun = self._as_chat.answer_prefix
@@ -169,8 +174,8 @@ class _Drafts:
                 interrupt.draft = CodeAnswer(completion=written, cells=(), request=self._request)
             raise
         finally:
-            if isinstance(stream, StepStream):
-                self._first, self._mends = stream.request, tuple(stream.mends)
+            if steps is not None:
+                self._first, self._mends = steps.request, tuple(steps.mends)
 
     def best(self, first: Completion, script: Script | None, num_drafts: int) -> CodeAnswer:
         """Try the first draft and, if it is not good, others; return the best."""
@@ -226,17 +231,36 @@ class _Drafts:
     def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:
         """Yield other drafts as they are complete; those that fail are left out."""
         progress, count = self._show_progress, len(self._answers) + 1
-        with (
-            suppress(JupyterLLMError),
-            closing(
-                drawn(self._engine, requests, show_progress=progress, first=count, end_s=end_s)
-            ) as found,
-        ):
+        several = (
+            self._drawn_by_steps(requests, count, end_s)
+            if self._tries is not None
+            else drawn(self._engine, requests, show_progress=progress, first=count, end_s=end_s)
+        )
+        with suppress(JupyterLLMError), closing(several) as found:
             for number, (again, completion) in enumerate(found, count):
                 left_s = TIMEOUT_S if end_s is None else max(end_s - time.monotonic(), _TRY_S)
                 step = f"Trying draft {number}"
                 timeout_s = min(left_s, TIMEOUT_S)
                 yield self._judge.read(completion, again, timeout_s=timeout_s, step=step)
+
+    def _steps(self, request: Request) -> StepStream | None:
+        if self._tries is None:
+            return None
+        return StepStream(self._engine, request, self._tries, self._judge.contract)
+
+    def _drawn_by_steps(
+        self, requests: list[Request], first: int, end_s: float | None
+    ) -> Generator[tuple[Request, Completion]]:
+        """Yield drafts one by one, as `drawn` does; each is a program of its own."""
+        for number, request in enumerate(requests, first):
+            steps = self._steps(request)
+            if steps is None or (end_s is not None and time.monotonic() > end_s):
+                return
+            with steps:
+                for _ in steps.chunks(TICK_S):
+                    if self._show_progress is not None:
+                        self._show_progress(Step(f"Draft {number}"))
+                yield steps.request, steps.result()
 
     def _others(self, first: Completion, total: int) -> Iterator[list[Request]]:
         """Yield requests for more drafts, which are written together.
