@@ -242,8 +242,13 @@ def _remarks(answer: Completion) -> str:
 
 
 def _proposal_data(proposal: Proposal) -> messages.ProposalData | None:
-    """Code that is proposed as the front end knows it; None if nothing is to change."""
+    """Code that is proposed as the front end knows it; None if nothing is to change.
+
+    Each of several new cells is inserted from the text.
+    """
     cell = proposal.cell
+    if cell is None and proposal.below:
+        return None
     if cell is not None and not (proposal.diff or proposal.runs):
         return None
     cell_id, before = (cell.cell_id, cell.source) if cell is not None else (None, None)

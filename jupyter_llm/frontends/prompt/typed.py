@@ -93,13 +93,18 @@ def read(
     options = defaults.with_line(parsed.options)
     prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
     order = None if parsed.is_literal else find_command(prompt, commands)
-    if order is not None:
+    has_types = bool(options.out) and not str(options.out).isidentifier()
+    if order is not None and has_types and order.command.name == "do":
+        order = replace(order, argument=f'{order.argument} --into "{options.out}"')
+        options, has_types = replace(options, out=None), False
+    if order is not None and not has_types:
         return Typed(order if is_draft else _expanded(order, parsed, expressions), options)
-    if options.out and not options.out.isidentifier():
+    if options.out and has_types:
         from jupyter_llm.tasks.contract import with_names
 
-        if parsed.options.get("format", "code") != "code":
-            raise MagicUsageError("-o with types is for code.", "Leave -f out, or write -f code.")
+        if order is not None or parsed.options.get("format", "code") != "code":
+            hint = "Leave -f out, or write -f code or /do."
+            raise MagicUsageError("-o with types is for code.", hint)
         prompt = with_names(prompt, options.out)
         parsed.options["format"], options = "code", replace(options, out=None, format="code")
     shape, options = typed_shape(parsed.options, options, namespace, expressions.evaluate)

@@ -11,6 +11,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine, messages_of
+from support.seal import needs_seal
 from support.shell import extension, run, run_line
 from support.stored import rows
 
@@ -256,6 +257,25 @@ def test_code_lands_where_it_is_wanted(
     assert "print(1)" in cell.text
     assert [code.splitlines()[-1:] for code, _ in landed] == ([] if source is None else [[source]])
     assert [replaces for _, replaces in landed] == ([] if source is None else [in_place])
+
+
+@needs_seal
+def test_a_task_is_done_in_several_cells_which_are_inserted_with_their_results(
+    shell: InteractiveShell, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed: list[str] = []
+    monkeypatch.setattr(shell, "set_next_input", lambda s, **_how: landed.append(s))
+    shell.user_ns["fares"] = [10.0, 20.0, 60.0]
+    scripted.replies.append("total = sum(fares)\n\nmean = total / len(fares)\n\n1\n")
+    cell = run(shell, '%%llm --no-save /do Find the mean fare.\n--into "mean float"')
+    assert landed[0].splitlines()[-1] == "total = sum(fares)"  # the next comes after it has run
+    assert "`mean` = 30" in cell.text
+    assert "| `mean` |  | `float 30.0` |" in cell.text
+    assert "mean" not in shell.user_ns
+    with pytest.raises(MagicUsageError, match="/do needs a task"):
+        run(shell, "%llm /do")
+    with pytest.raises(OptionError, match="is not a list of typed names"):
+        run(shell, '%llm /do Count --into "n"')
 
 
 def test_what_a_command_writes_goes_into_a_variable_and_nothing_else_does(
