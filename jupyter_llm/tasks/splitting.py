@@ -28,11 +28,10 @@ def split(cell: ShownCell) -> Proposal:
             f"%%{name} applies to the whole cell.", "Remove it to split the cell."
         )
     first, *others = parts(cell.source)
+    if parse_cell(cell.source) is None:
+        raise MagicUsageError("The cell is not valid Python.", "Use Fix, then split it.")
     if not others:
-        raise MagicUsageError(
-            "The cell has only one part, or is not valid Python.",
-            "Put a blank line where a part ends, or fix the syntax.",
-        )
+        raise MagicUsageError("The cell has only one part.", "Put a blank line where a part ends.")
     return Proposal(source=first, cell=cell.event([]), below=tuple(others))
 
 

@@ -343,8 +343,8 @@ def test_a_cell_of_markdown_is_changed_too(actions: CellActions) -> None:
     actions.button(index, "Accept").click()
     expect(actions.notebook.cell(index).locator("h1")).to_contain_text("Prices")
     enabled = "name => jupyterapp.commands.isEnabled(`jupyter-llm:${name}`)"
-    names = ("edit", "review", "explain", "fix", "document", "test")
-    assert [actions.page.evaluate(enabled, name) for name in names] == [True] * 2 + [False] * 4
+    names = ("edit", "review", "split", "explain", "fix", "document", "test")
+    assert [actions.page.evaluate(enabled, name) for name in names] == [True] * 3 + [False] * 4
 
 
 def test_keys_of_the_command_mode_mean_nothing_on_our_buttons(actions: CellActions) -> None:
@@ -679,6 +679,13 @@ def test_a_cell_is_split_over_the_cells_below_and_undone_in_one_step(actions: Ce
         expect(bar).to_be_visible()
     actions.notebook.type(index, "  # mine")
     expect(actions.button(index, "Insert below")).to_have_count(0)
+
+
+def test_why_a_cell_is_not_split_is_said_and_no_model_is_offered(actions: CellActions) -> None:
+    index = actions.start("split", "")
+    actions.reply("fail('The cell is empty.')")
+    expect(actions.region(index).get_by_role("status").first).to_have_text("The cell is empty.")
+    expect(actions.region(index).get_by_role("button")).to_have_text(["Close"])
 
 
 def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions) -> None:

@@ -62,8 +62,7 @@ def test_the_parts_of_a_cell_are_all_of_its_lines_and_each_is_code() -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("", "empty"),
-        ("x = 1\ny = 2", "only one part"),
+        ("x = 1\ny = 2", "only one part. Put a blank line"),
         ("%%time\nx = 1\n\ny = 2", "%%time applies to"),
     ],
 )

@@ -11,15 +11,16 @@ import type { Target } from "./task.js";
 
 /** These change nothing, so that they are there for cells that are read-only, too. */
 const ONLY_READS = new Set<Action>(["explain", "review"]);
-/** These make sense for cells of Markdown. */
-const OF_TEXT = new Set<Action>(["edit", "review", "continue"]);
+/** These make sense for cells of Markdown, or say why they do not. */
+const OF_TEXT = new Set<Action>(["edit", "review", "continue", "split"]);
 
 /** Whether an action makes sense for a cell. */
 export function suits(action: Action, { model }: Cell, panel: NotebookPanel): boolean {
   const { type, sharedModel } = model;
   if (type !== "code" && !(type === "markdown" && OF_TEXT.has(action))) return false;
   if (isOff(sharedModel)) return false;
-  if (action !== "edit" && sharedModel.getSource().trim() === "") return false;
+  const isEmpty = sharedModel.getSource().trim() === "";
+  if (isEmpty && action !== "edit" && action !== "split") return false;
   return ONLY_READS.has(action) || refusalOf(panel.context.model, sharedModel) === null;
 }
 

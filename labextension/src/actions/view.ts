@@ -434,7 +434,7 @@ export class View {
       this.#button(trans.__("Close"));
     } else if (state.kind === "failed") {
       this.#present(state.reason);
-      this.#button(trans.__("Again"), () => this.again());
+      if (this.#canRepeat) this.#button(trans.__("Again"), () => this.again());
       this.#button(trans.__("Close"));
     } else if (state.kind === "proposal" && fit) {
       const { proposal, problem } = state;

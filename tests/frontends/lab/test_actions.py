@@ -255,6 +255,19 @@ def test_a_cell_is_split_with_the_line_that_names_its_author_and_without_a_model
     assert (found["metadata"], scripted.requests) == ({}, [])
 
 
+@pytest.mark.parametrize(
+    ("source", "kind", "said"),
+    [
+        ("", "code", "The cell is empty."),
+        ("# One\n\n# Two", "markdown", "The cell is Markdown."),
+        ("x = 1\n\nfor y in", "code", "The cell is not valid Python."),
+        ("x = 1", "code", "The cell has only one part."),
+    ],
+)
+def test_why_a_cell_is_not_split_is_said(page: LabPage, source: str, kind: str, said: str) -> None:
+    assert act(page, "split", {**cell(source), "kind": kind})["text"].startswith(said)
+
+
 def test_what_is_accepted_is_known_to_an_audit(
     page: LabPage, scripted: ScriptedEngine, tmp_path: Path
 ) -> None:
