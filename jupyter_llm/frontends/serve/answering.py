@@ -19,6 +19,7 @@ from starlette.types import Send
 
 from jupyter_llm import errors
 from jupyter_llm.ask.asking import ask
+from jupyter_llm.ask.tools import CallPiece, ToolCall
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Chunk, Completion
@@ -130,8 +131,11 @@ class Answer(StreamingResponse):
         return stream.result()
 
     async def _send_piece(self, answer: GuestAnswer, chunk: Chunk | None = None) -> None:
-        if self._call.stream:
-            await self._put(_event(self._around([self._choice(answer, "delta", chunk)], ".chunk")))
+        if not self._call.stream:
+            return
+        choice = self._choice(answer, "delta", chunk)
+        if chunk is None or choice.get("delta") != {}:  # a tag may have been read
+            await self._put(_event(self._around([choice], ".chunk")))
 
     async def _put(self, body: bytes, *, is_last: bool = False) -> None:
         if not self._is_begun:
@@ -149,18 +153,17 @@ class Answer(StreamingResponse):
         if self._is_chat:
             role = {} if answer.is_begun else {"role": "assistant"}
             thoughts = {"reasoning_content": piece.reasoning} if piece.reasoning else {}
-            choice = {"index": answer.index, where: {**role, "content": piece.text, **thoughts}}
+            said = _said(answer, piece.text, is_whole=where == "message", is_last=is_end)
+            choice = {"index": answer.index, where: {**role, **said, **thoughts}}
         answer.is_begun = True
         if not is_end:
             return {**choice, "logprobs": None, "finish_reason": None}
         logprobs = _chat_logprobs(answer) if self._is_chat else _text_logprobs(answer)
-        is_complete = answer.completion.finish_reason == "stop"
         # OpenAI has only "length" for other ends.
-        return {
-            **choice,
-            "logprobs": logprobs,
-            "finish_reason": "stop" if is_complete else "length",
-        }
+        reason = "stop" if answer.completion.finish_reason == "stop" else "length"
+        if answer.reader.calls and reason == "stop" and not answer.reader.is_within:
+            reason = "tool_calls"
+        return {**choice, "logprobs": logprobs, "finish_reason": reason}
 
     def _around(self, choices: list[Json], kind: str, **more: Any) -> bytes:
         kind = f"chat.completion{kind}" if self._is_chat else "text_completion"
@@ -186,6 +189,27 @@ class Answer(StreamingResponse):
 
 def _event(data: bytes) -> bytes:
     return b"data: %b\n\n" % data
+
+
+def _said(answer: GuestAnswer, text: str, *, is_whole: bool, is_last: bool) -> Json:
+    """Return the text and the calls in a piece of an answer, or in all of it."""
+    if not answer.tool_names:
+        return {"content": text}
+    text, pieces = answer.reader.feed(text, is_last=is_last)
+    calls = [_call(answer.reader.calls[one.number], one, is_whole=is_whole) for one in pieces]
+    said: Json = {"tool_calls": calls} if calls else {}
+    if text or is_whole:
+        said["content"] = text or (None if calls else "")
+    return said
+
+
+def _call(call: ToolCall, piece: CallPiece, *, is_whole: bool) -> Json:
+    about: Json = {} if is_whole else {"index": piece.number}
+    function = {"arguments": piece.arguments}
+    if piece.is_first:
+        about |= {"id": call.id, "type": "function"}
+        function["name"] = call.name
+    return {**about, "function": function}
 
 
 def _chat_logprobs(answer: GuestAnswer) -> Json | None:

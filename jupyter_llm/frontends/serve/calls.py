@@ -12,11 +12,20 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 
 from jupyter_llm.ask.shape import shape_of
+from jupyter_llm.ask.tools import (
+    CallReader,
+    Tool,
+    ToolCall,
+    ToolUse,
+    call_message,
+    result_message,
+)
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly
@@ -31,11 +40,9 @@ if TYPE_CHECKING:
 # An unknown field with an empty value changes no answer, either.
 _HARMLESS: dict[str, tuple[Any, ...] | None] = {
     **dict.fromkeys(("user", "name", "metadata", "service_tier", "safety_identifier", "store")),
-    **dict.fromkeys(("parallel_tool_calls", "prompt_cache_retention", "prediction")),
-    **dict.fromkeys(("reasoning_effort", "verbosity")),
+    **dict.fromkeys(("prompt_cache_retention", "prediction", "reasoning_effort", "verbosity")),
     "best_of": (1,),
     "modalities": (["text"],),
-    "tool_choice": ("auto",),
 }
 _NOTHING: tuple[Any, ...] = (0, "none", "", [], {})
 _SAME = {
@@ -64,19 +71,26 @@ _Texts = str | list[str | int | list[int]]  # one text or several, or their toke
 class GuestAnswer:
     """One of the answers that a call requests, and in the end its `completion`.
 
-    `echo` is sent before it, and nothing else if `is_echo_only`. A `reading` returns the
+    `echo` is sent before it, and nothing else if `is_echo_only`. The `reader`
+    finds the calls of the tools with these names. A `reading` returns the
     log-probabilities of the prompt's tokens, except those of `first`; its result is `read`.
     """
 
     request: Request
     echo: str = ""
     is_echo_only: bool = False
+    tool_names: tuple[str, ...] = ()
+    reader: CallReader = field(init=False)
     first: str = ""
     reading: Request | None = None
     read: Completion | None = None
     completion: Completion = field(init=False)
     index: int = 0
     is_begun: bool = False
+
+    def __post_init__(self) -> None:
+        """Make a reader of this answer's own."""
+        self.reader = CallReader(self.tool_names)
 
 
 class _Schema(Struct):
@@ -169,24 +183,88 @@ class _ContentPart(Struct):
     text: str
 
 
+class _Function(Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class _Tool(Struct, **_STRICT):
+    type: Literal["function"]
+    function: _Function
+
+    def read(self) -> Tool:
+        about = self.function
+        return Tool(
+            name=about.name,
+            description=about.description or "",
+            parameters=about.parameters or {},
+            is_strict=bool(about.strict),
+        )
+
+
+class _Called(Struct):
+    name: str
+    arguments: str = ""
+
+
+class _ToolCall(Struct):
+    id: str
+    function: _Called
+    type: Literal["function"] = "function"
+
+
 class _ChatMessage(Struct, **_STRICT):
     """A message as clients send it."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[_ContentPart] = ""
     reasoning_content: str = ""
+    tool_calls: list[_ToolCall] = []
+    tool_call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the text of the parts."""
+        parts = [self.content] if isinstance(self.content, str) else [p.text for p in self.content]
+        return "".join(parts)
 
     def read(self) -> Message:
-        """Return the message for the engine."""
-        parts = [self.content] if isinstance(self.content, str) else [p.text for p in self.content]
-        role = "system" if self.role == "developer" else self.role
-        return Message(role, "".join(parts), reasoning=self.reasoning_content)
+        """Return the message for the engine; results of tools are read together."""
+        role: Any = "system" if self.role == "developer" else self.role
+        calls = [
+            ToolCall(one.function.name, one.function.arguments, one.id) for one in self.tool_calls
+        ]
+        message = call_message(self.text, calls) if calls else Message(role, self.text)
+        return replace(message, reasoning=self.reasoning_content)
+
+
+def _read_messages(messages: list[_ChatMessage]) -> tuple[Message, ...]:
+    """Return the messages for the engine; results that follow each other become one message."""
+    read: list[Message] = []
+    open_ids: set[str] = set()
+    for is_result, group in groupby(messages, lambda one: one.role == "tool"):
+        if not is_result:
+            each = [*group]
+            read += [one.read() for one in each]
+            open_ids = {call.id for call in each[-1].tool_calls}
+            continue
+        results = [*group]
+        for one in results:
+            if one.tool_call_id not in open_ids:
+                raise OptionError(f"No call before has the tool_call_id {one.tool_call_id!r:.80}.")
+        read.append(result_message(one.text for one in results))
+    return tuple(read)
 
 
 class ChatCall(AnswerCall, kw_only=True, **_STRICT):
     """A chat to answer."""
 
     messages: Annotated[list[_ChatMessage], Meta(min_length=1)]
+    tools: list[_Tool] = []
+    tool_choice: Literal["none", "auto", "required"] | _Tool = "auto"
+    parallel_tool_calls: bool = True
     logprobs: bool = False
     top_logprobs: int = 0
     chat_template_kwargs: _TemplateOptions = {}
@@ -195,17 +273,38 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
 
     def answers(self, _engine: Engine) -> list[GuestAnswer]:
         """Return the requested answers."""
-        prompt, begun = tuple(one.read() for one in self.messages), ""
+        prompt, begun = _read_messages(self.messages), ""
         if self.continue_final_message:
             *before, last = prompt
             if self.add_generation_prompt or last.role != "assistant":
                 needs = "an answer as the last message and no add_generation_prompt"
                 raise OptionError(f"continue_final_message needs {needs}.")
             prompt, begun = tuple(before), last.content
+        use = self._tool_use
+        prompt = use.described(prompt) if use is not None else prompt
         logprobs = self.top_logprobs if self.logprobs or self.top_logprobs else None
         think = self.chat_template_kwargs.get("enable_thinking")
         ask = self._asking(self.max_tokens, logprobs=logprobs, think=think)
-        return [*self._several(GuestAnswer(request=ask(prompt=prompt, answer_prefix=begun)))]
+        request = ask(prompt=prompt, answer_prefix=begun)
+        names = tuple(tool.name for tool in use.tools) if use is not None else ()
+        return [*self._several(GuestAnswer(request=request, tool_names=names))]
+
+    @property
+    def _tool_use(self) -> ToolUse | None:
+        """The tools that the answer may call."""
+        choice = self.tool_choice
+        if choice == "none" or (choice == "auto" and not self.tools):
+            return None
+        return ToolUse(
+            tools=[one.read() for one in self.tools],
+            must_call=choice == "required",
+            only=choice.function.name if isinstance(choice, _Tool) else "",
+            is_single=not self.parallel_tool_calls,
+        )
+
+    def _constraint(self) -> Constraint | None:
+        shape, use = super()._constraint(), self._tool_use
+        return shape if use is None else use.constraint(shape)
 
 
 class TextCall(AnswerCall, kw_only=True, **_STRICT):
