@@ -39,8 +39,9 @@ _NEXT = "Write the next cell of this notebook: the next useful step after {title
 def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
     """Propose a change as it is asked for; of selected lines nothing but these.
 
-    In an empty cell it is what to write there. `MagicUsageError`: nothing is asked for, no code is
-    in the answer, or it changes nothing.
+    In an empty cell it is what to write there. If the model leaves nothing of a cell, the source of
+    the proposal is empty: the cell is to be deleted. `MagicUsageError`: nothing is asked for, no
+    code is in the answer, or it changes nothing.
     """
     if not cell.is_text:
         cell.check_is_python()
@@ -63,7 +64,7 @@ def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
         completion = write_text(task, cell, prompt)
         source = completion.text
     else:
-        answer = task.code(prompt, unlike=before)
+        answer = task.code(prompt, may_be_empty=bool(before.strip()), unlike=before)
         source, completion = answer.source, answer.completion
         cell.check_is_whole(completion)
     source = restored(source, before, redact_mixed if cell.is_text else redact_source)

@@ -359,7 +359,7 @@ class ShownCell:
 
         `MagicUsageError`: it is the same, or cannot be read.
         """
-        if not self.is_text and not split_cell_magic(source)[0]:
+        if source and not self.is_text and not split_cell_magic(source)[0]:
             source = split_cell_magic(self.source)[1] + source
         if source.rstrip() == self.source.rstrip():
             raise MagicUsageError("Nothing to change: the model would leave the cell as it is.")

@@ -118,10 +118,14 @@ class Task:
         with ask(self.engine(), request, "task", self.answers) as stream:
             return self.show(BegunStream(stream, known + begin) if known or begin else stream)
 
-    def code(self, prompt: str, **how: Any) -> CodeAnswer:
-        """Ask for code, as `write` explains; `MagicUsageError` if the answer has none."""
+    def code(self, prompt: str, *, may_be_empty: bool = False, **how: Any) -> CodeAnswer:
+        """Ask for code, as `write` explains; `MagicUsageError` if the answer has none.
+
+        With `may_be_empty` an empty block is an answer.
+        """
         answer = self.write(prompt, **how)
-        if not answer.cells:
+        is_empty = not answer.completion.text.partition("```")[0].strip()
+        if not answer.cells and not (may_be_empty and is_empty):
             raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
         return answer
 

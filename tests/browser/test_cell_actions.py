@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 BEFORE = "def half(x):\n    return x / 0\n\nhalf(1)"
 AFTER = "def half(x):\n    return x / 2\n\nhalf(1)"
+SOURCES = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
 
 
 @pytest.fixture(scope="module")
@@ -476,10 +477,9 @@ def test_an_error_is_fixed_in_two_cells_accepted_and_undone_together(
     expect(bar).to_be_visible()
     bar.get_by_role("button", name="Accept all").click()
     expect(actions.page.locator(".jllm-action, .jllm-review:visible")).to_have_count(0)
-    sources = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
-    assert actions.page.evaluate(sources)[cause:] == [AFTER, mended]
+    assert actions.page.evaluate(SOURCES)[cause:] == [AFTER, mended]
     actions.page.keyboard.press("z")
-    assert actions.page.evaluate(sources)[cause:] == [BEFORE, failed]
+    assert actions.page.evaluate(SOURCES)[cause:] == [BEFORE, failed]
     actions.wait_for("not scripted_actions.actions.proposals.all()")
 
 
@@ -645,11 +645,10 @@ def test_selected_cells_are_edited_alike_and_accepted_and_undone_together(
     actions.page.keyboard.press("Control+k")
     actions.page.keyboard.press("Shift+Y")
     expect(bar).to_be_hidden()
-    sources = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
     changed = ["a = [1]", "b = [1]", "c = [1]", AFTER, "assert half(4) == 2"]
-    assert actions.page.evaluate(sources)[1:] == changed
+    assert actions.page.evaluate(SOURCES)[1:] == changed
     actions.page.keyboard.press("z")
-    assert actions.page.evaluate(sources)[1:] == ["a = 1", "b = 1", "c = 1", AFTER]
+    assert actions.page.evaluate(SOURCES)[1:] == ["a = 1", "b = 1", "c = 1", AFTER]
     for source in ("d = 1", "e = 1"):
         actions.propose(source, "")
     bar.get_by_role("button", name="Reject all").click()
@@ -666,13 +665,12 @@ def test_a_cell_is_split_over_the_cells_below_and_undone_in_one_step(actions: Ce
     expect(actions.region(index).locator("pre")).to_have_text(parts[1:])
     for name in ("Again", "Send"):
         expect(actions.button(index, name)).to_have_count(0)
-    sources = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
     for way in (bar.get_by_role("button", name="Accept all"), actions.button(index, "Accept")):
         way.click()
         expect(actions.region(index)).to_be_hidden()
-        assert actions.page.evaluate(sources)[index:] == parts
+        assert actions.page.evaluate(SOURCES)[index:] == parts
         actions.page.keyboard.press("z")
-        assert actions.page.evaluate(sources)[index:] == [source]
+        assert actions.page.evaluate(SOURCES)[index:] == [source]
         with actions.asking():
             actions.do("split")
         actions.reply(f"propose({parts[0]!r}, below={parts[1:]!r})")
@@ -686,6 +684,75 @@ def test_why_a_cell_is_not_split_is_said_and_no_model_is_offered(actions: CellAc
     actions.reply("fail('The cell is empty.')")
     expect(actions.region(index).get_by_role("status").first).to_have_text("The cell is empty.")
     expect(actions.region(index).get_by_role("button")).to_have_text(["Close"])
+
+
+def test_cells_are_deleted_with_what_changes_and_come_back_with_one_undo(
+    actions: CellActions,
+) -> None:
+    names = "abcd"
+    cells = [actions.add(f"{name} = 1\nprint({name})") for name in names]
+    bar = actions.page.get_by_role("region", name="Proposals in this notebook")
+    actions.page.evaluate(SELECT, cells)
+    actions.do("edit")
+    box = actions.region(cells[-1]).get_by_role("textbox", name="the 4 selected cells")
+    box.fill("delete what only prints")
+    with actions.asking():
+        box.press("Enter")
+    for source in ("", "a = 1", ""):
+        with actions.asking():
+            actions.reply(f"propose({source!r})")
+    actions.reply("propose('c = 1')")
+    actions.notebook.save()
+    actions.notebook.reload(keeps_workspace=True)
+    expect(bar.get_by_role("status")).to_have_text("2 cells changed, 2 deleted")
+    expect(actions.removed(cells[1])).to_have_text(["b = 1", "print(b)"])
+    expect(actions.added(cells[1])).to_have_count(0)
+    expect(actions.region(cells[1]).get_by_role("status").first).to_have_text("Deletes the cell")
+    expect(actions.button(cells[1], "Accept and run")).to_have_count(0)
+    before = actions.page.evaluate(SOURCES)
+    bar.get_by_role("button", name="Accept all").click()
+    expect(actions.page.locator(".jllm-action, .jllm-review:visible")).to_have_count(0)
+    assert actions.page.evaluate(SOURCES)[1:] == ["a = 1", "c = 1"]
+    actions.page.keyboard.press("z")
+    assert actions.page.evaluate(SOURCES) == before
+    index = actions.propose("e = 1", "")
+    actions.button(index, "Accept").click()
+    assert actions.page.evaluate(SOURCES) == before
+    actions.page.keyboard.press("z")
+    assert actions.page.evaluate(SOURCES) == [*before, "e = 1"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_notebook_of_which_all_cells_are_deleted_comes_back_with_one_undo(
+    actions: CellActions, count: int
+) -> None:
+    for number in range(count - 1):
+        actions.add(f"x = {number}")
+    before = actions.page.evaluate(SOURCES)
+    for index in range(count):
+        actions.page.evaluate("index => { notebook.content.activeCellIndex = index; }", index)
+        with actions.asking():
+            actions.do("fix")
+        actions.reply("propose('')")
+        expect(actions.region(index)).to_contain_text("Deletes the cell")
+    actions.do("accept-all" if count > 1 else "accept")
+    actions.page.wait_for_function(f"() => String(({SOURCES})()) === ''")
+    actions.page.wait_for_function("() => notebook.node.contains(document.activeElement)")
+    actions.page.keyboard.press("z")
+    assert actions.page.evaluate(SOURCES) == before
+
+
+def test_a_cell_that_its_user_has_locked_is_not_deleted(actions: CellActions) -> None:
+    index = actions.add("x = 1", deletable=False)
+    with actions.asking():
+        actions.do("fix")
+    actions.reply("propose('')")
+    expect(actions.region(index)).to_contain_text("The cell is locked, so it is not deleted")
+    for name in ("Accept", "Insert below"):
+        expect(actions.button(index, name)).to_have_count(0)
+    expect(actions.removed(index)).to_have_count(0)
+    actions.button(index, "Close").click()
+    assert actions.notebook.source(index) == "x = 1"
 
 
 def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions) -> None:

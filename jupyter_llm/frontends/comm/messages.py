@@ -115,6 +115,7 @@ class ProposalData(Data):
 
     A new one comes below the `cell`, or wherever a person is. `runs` are the ids of the cells to
     run with it, in order. If `source` equals `before`, nothing changes, and they only have to run.
+    If `source` is empty, the cell is deleted.
     """
 
     cell: str | None

@@ -142,10 +142,15 @@ export class CellActions implements Decisions {
     const { content, context } = this.#tools.panel;
     // From the end, as cells that are new move those below.
     const views = this.#offers.reverse();
-    new NotebookDocument(context.model).together(() => {
+    const numDeleted = views.filter(({ offer }) => offer?.numDeleted).length;
+    const notebook = new NotebookDocument(context.model);
+    notebook.together(() => {
+      const isEmptied = numDeleted > 1 && numDeleted === content.widgets.length;
+      if (isEmptied) notebook.insertBelow([{ source: "" }], null);
       for (const view of views) view.accept();
     });
     content.activate(); // where the keys of the notebook undo it
+    requestAnimationFrame(() => content.activate()); // or in the one cell that is new
   }
 
   /** Reject all proposals, and those that are to come. */
@@ -254,6 +259,6 @@ export class CellActions implements Decisions {
     const offers = views.flatMap(({ offer }) => (offer ? [offer] : []));
     const count = (kind: keyof Offer) => offers.reduce((sum, offer) => sum + offer[kind], 0);
     const numWaiting = this.#queue.length + Number(this.#edited?.isWorking ?? false);
-    this.#review.show(count("numChanged"), count("numNew"), numWaiting);
+    this.#review.show(count("numChanged"), count("numNew"), count("numDeleted"), numWaiting);
   }
 }

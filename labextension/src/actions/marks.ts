@@ -46,7 +46,7 @@ export function showChanges(
         Decoration.mark({ class: WORDS }).range(from + start, from + end),
       ),
     ]);
-    if (added.length === 0 && all.length === 1) return lines;
+    if (!after || (added.length === 0 && all.length === 1)) return lines; // nothing comes
     const place = { index, count: decide ? all.length : 1 };
     const widget = new NewLines(added.map(visible), highlight, place, decide ?? (() => {}));
     return [...lines, Decoration.widget({ widget, block: true, side: isAbove ? -1 : 1 }).range(at)];

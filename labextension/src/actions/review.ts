@@ -11,7 +11,7 @@ export interface Decisions {
   goNext(): void;
 }
 
-/** Make the bar. Its `show` takes the numbers of cells to change, to add, and to wait for. */
+/** Make the bar. Its `show` takes the numbers of cells to change, add, delete, and wait for. */
 export function createReview(decisions: Decisions) {
   const status = make("span", "jllm-action-said");
   status.setAttribute("role", "status");
@@ -27,13 +27,14 @@ export function createReview(decisions: Decisions) {
   widget.hide();
   return {
     widget,
-    show(numChanged: number, numNew: number, numWaiting: number): void {
+    show(numChanged: number, numNew: number, numDeleted: number, numWaiting: number): void {
       const counts = [
         numChanged && trans._n("%1 cell changed", "%1 cells changed", numChanged),
         numNew && trans._n("%1 new", "%1 new", numNew),
+        numDeleted && trans._n("%1 deleted", "%1 deleted", numDeleted),
         numWaiting && trans._n("%1 to come", "%1 to come", numWaiting),
       ];
-      widget.setHidden(numChanged + numNew + numWaiting < 2);
+      widget.setHidden(numChanged + numNew + numDeleted + numWaiting < 2);
       // A status is read out if it changes after it came to the page.
       requestAnimationFrame(() => setText(status, counts.filter(Boolean).join(", ")));
     },

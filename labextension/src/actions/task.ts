@@ -34,8 +34,13 @@ export function onlyRuns({ source, before }: Change): boolean {
   return source === before;
 }
 
+/** Whether a proposal deletes its cell: nothing is left of it. */
+export function deletes({ source, before }: Change): boolean {
+  return source === "" && Boolean(before);
+}
+
 /** Whether a proposal fits its cell, which may have changed since, be read-only, or be deleted. */
-export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" | "gone";
+export type Fit = "fits" | "below" | "edited" | "closed" | "locked" | "shut" | "elsewhere" | "gone";
 
 /**
  * An action under way, or without one a change that a chat proposes. `onChange` is called whenever

@@ -21,12 +21,12 @@ import {
 } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
-import { NotebookDocument, refusalOf } from "../page/document.js";
+import { isLocked, NotebookDocument, refusalOf } from "../page/document.js";
 import { shortened } from "../page/outputs.js";
 import { createBox } from "./box.js";
 import { editorOf, targetOf } from "./cells.js";
 import { type Decide, hideChanges, showChanges } from "./marks.js";
-import { type Fit, onlyRuns, Task } from "./task.js";
+import { deletes, type Fit, onlyRuns, Task } from "./task.js";
 
 /** The parts of the page that the actions of one notebook share. */
 export interface Tools {
@@ -42,8 +42,8 @@ export interface Around extends Tools {
   readonly notify: () => void;
 }
 
-/** The numbers of cells that accepting a proposal changes and adds. */
-export type Offer = { numChanged: number; numNew: number };
+/** The numbers of cells that accepting a proposal changes, adds and deletes. */
+export type Offer = { numChanged: number; numNew: number; numDeleted: number };
 
 /**
  * How an action begins: below the cell `place`, as a task that has the name `id`, and, where an
@@ -143,8 +143,10 @@ export class View {
   get offer(): Offer | null {
     const [{ state }, fit] = [this.#task, this.#fit()];
     if (state.kind !== "proposal" || onlyRuns(state.proposal)) return null;
-    if (fit === "fits") return { numChanged: 1, numNew: state.proposal.below?.length ?? 0 };
-    return fit === "below" ? { numChanged: 0, numNew: 1 } : null;
+    if (fit !== "fits" && fit !== "below") return null;
+    const isGone = deletes(state.proposal);
+    const numNew = fit === "below" ? 1 : (state.proposal.below?.length ?? 0);
+    return { numChanged: Number(fit === "fits" && !isGone), numNew, numDeleted: Number(isGone) };
   }
 
   /** Whether what is proposed can go where it belongs. */
@@ -238,6 +240,12 @@ export class View {
     const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
     this.end(); // what is written from now on is no edit of somebody else's
     const { id, type, sharedModel } = cell.model;
+    if (deletes(state.proposal)) {
+      content.mode = "command"; // where the keys of the notebook undo it
+      this.#document.delete(id);
+      content.activate();
+      return;
+    }
     const rest = below.map((part) => ({ source: part, metadata: sharedModel.getMetadata() }));
     if (rest.length > 0) content.mode = "command"; // where the keys of the notebook undo it
     if (fit === "fits") this.#document.replace(id, { source, metadata }, undefined, rest);
@@ -367,6 +375,7 @@ export class View {
     if (state.proposal.cell !== this.#id) return this.#other() ? "elsewhere" : "gone";
     const [{ model }, { sharedModel }] = [this.#tools.panel.context, this.#cell.model];
     if (refusalOf(model) !== null) return "shut";
+    if (deletes(state.proposal) && isLocked(sharedModel)) return "locked";
     return this.#task.fit(sharedModel.getSource(), refusalOf(model, sharedModel) === null);
   }
 
@@ -440,6 +449,7 @@ export class View {
       const { proposal, problem } = state;
       const numParts = 1 + (proposal.below?.length ?? 0);
       let text = summary(fit, source, proposal.source);
+      if (fit === "fits" && deletes(proposal)) text = trans.__("Deletes the cell");
       if (onlyRuns(proposal)) text = trans.__("A cell has to run first");
       else if (fit === "fits" && numParts > 1) text = trans.__("Split into %1 cells", numParts);
       this.#propose(proposal, fit, problem || text);
@@ -459,21 +469,21 @@ export class View {
       const one = trans.__("Accept and run");
       const run = runs.length > 1 ? trans.__("Accept and run %1 cells", runs.length) : one;
       this.#button(trans.__("Accept"), () => this.accept(), true);
-      this.#button(run, () => this.accept(true));
+      if (source) this.#button(run, () => this.accept(true));
     } else {
       if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#follow(true), true);
-      else if (isHere && fit !== "shut" && below.length === 0) {
+      else if (isHere && fit !== "shut" && source && below.length === 0) {
         this.#button(trans.__("Insert below"), () => this.accept(), fit === "below");
         this.#button(trans.__("Insert below and run"), () => this.accept(true));
       }
-      this.#buttons.append(copyButton(() => source));
+      if (source) this.#buttons.append(copyButton(() => source));
     }
     const isAsked = this.#canRepeat;
     if (isHere && isAsked) this.#button(trans.__("Again"), () => this.again());
     if (isAsked) this.#chatButton();
     const canAccept = isChange && (fit === "fits" || fit === "below");
     this.#button(canAccept ? trans.__("Reject") : trans.__("Close"));
-    const code = fit !== "fits" && isChange ? [source] : [];
+    const code = fit !== "fits" && isChange && source ? [source] : [];
     const texts = [markdown, ...[...code, ...below].map((part) => this.#code(part))];
     const parts = this.#written(texts.join("\n\n").trim());
     if (unknown.length > 0) {
@@ -604,7 +614,7 @@ export function titles(): Record<Action, string> {
 function changedLines(before: string, after: string): string[] {
   return hunks(before, after).flatMap(({ removed, added }) => [
     ...removed.map(({ text }) => trans.__("Removed: %1", withVisibleControls(text))),
-    ...added.map(({ text }) => trans.__("Added: %1", withVisibleControls(text))),
+    ...(after ? added : []).map(({ text }) => trans.__("Added: %1", withVisibleControls(text))),
   ]);
 }
 
@@ -618,6 +628,7 @@ function summary(fit: Fit, before: string, after: string): string {
     below: trans.__("A new cell below"),
     edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
     closed: trans.__("The cell is read-only"),
+    locked: trans.__("The cell is locked, so it is not deleted"),
     shut: trans.__("The notebook is read-only"),
     elsewhere: trans.__("The change is for another cell, where something else is open"),
     gone: trans.__("The cell to change is no longer in the notebook"),

@@ -140,7 +140,8 @@ export interface Status {
 
 /**
  * Code for a cell that was read as `before`, or for a new one, and the ids of the cells to run with it.
- * If `source` equals `before`, nothing changes, and they only have to run.
+ * If `source` equals `before`, nothing changes, and they only have to run. If it is empty, the cell is
+ * deleted.
  */
 export interface Proposal {
   cell: string | null;

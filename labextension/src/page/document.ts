@@ -59,6 +59,7 @@ export interface NotebookModel {
   cells: { length: number; get(index: number): CellModel };
   sharedModel: Shared & {
     insertCells(index: number, cells: object[]): void;
+    deleteCell(index: number): void;
     /** The people in the document, where people share it. */
     awareness?: {
       getLocalState(): { user?: { display_name?: string } } | null;
@@ -150,6 +151,19 @@ export class NotebookDocument {
     return null;
   }
 
+  /** Delete a cell that its user has not locked; return why if that is not possible. */
+  delete(id: string): Refusal | null {
+    const [refusal, cell] = [this.refusal(id), this.cell(id)];
+    if (refusal || !cell) return refusal;
+    if (isLocked(this.at(cell.index).sharedModel)) return "cell";
+    const { sharedModel, cells } = this.#model;
+    inOneStep(sharedModel, () => {
+      if (cells.length === 1) this.insertBelow([{ source: "" }], id); // JupyterLab's could not be undone
+      sharedModel.deleteCell(cell.index);
+    });
+    return null;
+  }
+
   /**
    * Replace the code of a cell and insert `rest` below it; return why if that is not possible.
    * `metadata` is added to the cell's own. With `before`, replace only what still equals it, apart
@@ -232,6 +246,11 @@ export function refusalOf(
 ): Refusal | null {
   if (notebook.readOnly) return "notebook";
   return shared?.getMetadata("editable") === false ? "cell" : null;
+}
+
+/** Whether a cell may not be deleted. */
+export function isLocked(cell: Pick<SharedCell, "getMetadata">): boolean {
+  return cell.getMetadata("deletable") === false;
 }
 
 /** Fail, and say in words why something did not land. */

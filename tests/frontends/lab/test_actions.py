@@ -124,6 +124,39 @@ def test_of_a_cell_nothing_but_what_is_meant_is_changed(
 
 
 @pytest.mark.parametrize(
+    ("source", "chosen", "proposed"),
+    [
+        ("x = 1\ny = 2", "", ""),
+        ("%%time\nx = 1", "", ""),
+        ("x = 1\ny = 2", "y = 2", "x = 1"),
+    ],
+)
+def test_of_a_cell_or_lines_that_are_to_go_nothing_is_left(
+    page: LabPage, scripted: ScriptedEngine, source: str, chosen: str, proposed: str
+) -> None:
+    scripted.replies.extend(["```"] * 4)
+    selection = selected(source, chosen) if chosen else None
+    found = act(page, "edit", cell(source), selection=selection, instruction="remove it")
+    assert (found["before"], found["source"].rstrip()) == (source, proposed)
+
+
+def test_a_text_of_which_nothing_is_left_is_deleted(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("````")
+    text = {**cell("Old words."), "kind": "markdown"}
+    assert act(page, "edit", text, instruction="remove it")["source"] == ""
+
+
+@pytest.mark.parametrize(("source", "reply"), [("", "```"), ("x = 1", "I cannot do that.\n```")])
+def test_words_are_no_deletion_and_no_empty_cell_is_deleted(
+    page: LabPage, scripted: ScriptedEngine, source: str, reply: str
+) -> None:
+    scripted.replies.extend([reply] * 4)
+    assert "wrote no code" in act(page, "edit", cell(source), instruction="remove it")["text"]
+
+
+@pytest.mark.parametrize(
     ("reply", "said"), [("x = 2\n" * 100, "not whole"), ("x = 1\n```", "Nothing to change")]
 )
 def test_what_is_torn_or_changes_nothing_is_no_proposal(
