@@ -164,12 +164,13 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
         expect(chat.panel.get_by_text("out of reach")).to_have_count(1 - has_extension)
 
 
-def test_a_change_that_a_command_proposes_is_shown_once_in_its_cell_as_the_cell_was_then(
+def test_changes_that_a_command_proposes_are_shown_once_in_their_cells_as_these_were_then(
     chat: PanelPage,
 ) -> None:
     chat.open(a_chat(a_turn(1)), cells=["edited = 1", "b = 2"], prepare=PREPARED)
-    cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
+    cell, second = chat.page.evaluate("() => panelPage.notebook.cells.map(({ id }) => id)")
     proposal = {**PROPOSAL, "cell": cell}
+    other = {**PROPOSAL, "cell": second, "before": "b = 2", "source": "b = 3"}
     chat.change(notices={NOTICE["id"]: {**NOTICE, "proposals": [proposal]}})
     shown = chat.turns.nth(1)
     expect(shown.locator(".jllm-code")).to_contain_text("-df['price'].mean()")
@@ -177,14 +178,15 @@ def test_a_change_that_a_command_proposes_is_shown_once_in_its_cell_as_the_cell_
     assert chat.proposed() == []  # another page asked, or this one before it was reloaded
     chat.send("/fix")
     own = chat.last_id("send")
-    chat.change(notices={own: {**NOTICE, "id": own, "proposals": [proposal]}})
+    chat.change(notices={own: {**NOTICE, "id": own, "proposals": [proposal, other]}})
     expect(chat.turns.last.locator(".jllm-note")).to_contain_text("shown in cell 1")
     assert chat.sent("prepare")[0]["origin"]["notice"] == own
-    (change,) = chat.proposed()
+    behind, change = chat.proposed()
+    assert (behind["cell"], behind["before"]) == (second, "b = 2")
     assert (change["cell"], change["before"]) == (cell, PROPOSAL["before"])
     shown.get_by_role("button", name="Show at the cell").click()
     expect(shown.locator(".jllm-note")).to_contain_text("shown in cell 1")
-    assert len(chat.proposed()) == 2
+    assert len(chat.proposed()) == 3
 
 
 def test_cells_that_a_command_proposes_to_run_are_offered_at_the_cell_that_needs_them(
