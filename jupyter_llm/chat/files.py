@@ -133,7 +133,7 @@ def attached_file(
     is_cells = data.lstrip()[:1] == b"{" and b'"cell_type"' in data
     suffix = ".ipynb" if is_cells else real.suffix.lower()
     if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:
-        return path, _start_text(data, suffix, size)
+        return path, _start_text(path, data, suffix, size)
     # A table of keys leaves room for the secrets of cells.
     with seen_secrets.at_most(seen_secrets.MOST // 2):
         return path, redact_mixed(human_size(size) + _notebook_text(real, snapshot)).text
@@ -150,14 +150,22 @@ def attached(
         case None:
             return attached_file(label, notebook, snapshot, is_asked=True)
         case FileStart(start=start, size=size):
-            return label, _start_text(start.encode(), Path(label).suffix.lower(), size)
+            return label, _start_text(label, start.encode(), Path(label).suffix.lower(), size)
         case text:
             return label, text
 
 
-def _start_text(data: bytes, suffix: str, size: int) -> str:
-    """Return the text of a file, given its start, its suffix and its size."""
+def _start_text(name: str, data: bytes, suffix: str, size: int) -> str:
+    """Return the text of a file, given its start, its suffix and its size.
+
+    `OptionError`: the file is not text, or is a notebook that is too long.
+    """
     size = max(size, len(data))
+    text = data.decode("utf-8-sig", "replace")
+    if suffix == ".ipynb" or "\0" in text or text.count("\ufffd") > len(text) // 10:
+        why = "too long a notebook" if suffix == ".ipynb" else "not text"
+        advice = "Load what you need of it, and name the variable."
+        raise OptionError(f"{name} cannot be attached: it is {why}. {advice}")
     with seen_secrets.at_most(seen_secrets.MOST // 2):
         return redact_mixed(human_size(size) + _start_of_text(data, suffix, size)).text
 
@@ -187,8 +195,6 @@ def _whole_lines(text: str) -> str:
 def _start_of_text(data: bytes, suffix: str, size: int) -> str:
     """Return the start of a text or a table, and its share of the whole."""
     text = data[: _MOST_READ + 1].decode("utf-8-sig", "replace").replace("\r\n", "\n")
-    if suffix == ".ipynb" or "\0" in text or text.count("\ufffd") > len(text) // 10:
-        return ", no text, or too much. Load what you need of it, and name the variable."
     about = ""
     if size > _MOST_READ:
         text = _whole_lines(text)

@@ -430,9 +430,34 @@ def test_a_file_is_attached_with_the_dialog_of_jupyterlab_and_a_folder_is_not(
     select.click()
     expect(side.root.locator(".jllm-chip").filter(has_text="chosen/notes.txt")).to_have_count(1)
     expect(side.box).to_be_focused()
+    hint = side.root.locator(".jllm-composer-hint")
+    expect(hint).to_have_text("chosen/notes.txt: 15 B")
     side.ask("How?")
     told = page.evaluate(ASK_KERNEL, "engine.requests[-1].prompt[-1].content")
     assert "Sold by weight." in told
+    assert errors == []
+
+
+def test_of_chosen_files_a_long_one_is_attached_in_part_and_a_binary_one_is_not(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    page, side = notebook.page, SideBar(notebook)
+    notebook.run(0)
+    (notebook.path.parent / "a_long.txt").write_text(f"{'x' * 99}\n" * 300_000, "utf-8")
+    (notebook.path.parent / "a_plot.png").write_bytes(b"\x89PNG\0")
+    side.open()
+    side.button("Attach file…").click()
+    entries = page.get_by_role("dialog").locator(".jp-DirListing-item")
+    entries.filter(has_text="a_long.txt").click()
+    entries.filter(has_text="a_plot.png").click(modifiers=["Control"])
+    page.get_by_role("dialog").get_by_role("button", name="Select").click()
+    hint = side.root.locator(".jllm-composer-hint")
+    expect(hint).to_contain_text("a_long.txt: 30.0 MB, here the first 64.0 kB")
+    expect(hint).to_contain_text("a_plot.png cannot be attached: it is not text. Load")
+    chips = side.root.locator(".jllm-chip")
+    expect(chips.filter(has_text="a_long.txt")).to_have_count(1)
+    expect(chips.filter(has_text="a_plot.png")).to_have_count(0)
     assert errors == []
 
 

@@ -73,7 +73,7 @@ def description(kind: SuggestionKind, name: str, snapshot: Snapshot) -> str:
         return clip(cell_text(find_cell(number[1], snapshot.visible)), _DESCRIPTION_CHARS)
     if kind == "file":
         with seen_secrets.at_most(0):  # nobody has sent it
-            told = attached_file(name, llm.notebook.path, snapshot)[1]
+            told = attached_file(name, llm.notebook.path, snapshot, is_asked=True)[1]
         return clip(told, _DESCRIPTION_CHARS)
     variables = own_variables(current_shell())
     if kind == "variable" and name in variables:

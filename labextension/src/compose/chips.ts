@@ -54,6 +54,12 @@ export class Chips {
     this.#draw();
   }
 
+  /** Take an attachment out again. */
+  remove(attachment: Attachment): void {
+    this.#added = this.#added.filter((other) => other !== attachment);
+    this.#draw();
+  }
+
   /** Offer what the user is at. */
   offer(offered: Attachment[]): void {
     const keys = new Set(offered.map(keyOf));
@@ -127,7 +133,7 @@ export class Chips {
   #chip(attachment: Attachment): HTMLElement {
     return this.#made(attachment.label, textOf(attachment), () => {
       this.#settled.add(keyOf(attachment));
-      this.#added = this.#added.filter((other) => other !== attachment);
+      this.remove(attachment);
     });
   }
 

@@ -126,6 +126,18 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     hint.textContent = typeof found === "string" ? withVisibleControls(found) : "";
     if (typeof found !== "string") chips.add(found);
     textarea.focus();
+    if (typeof found === "string" || found.text !== null) return;
+    const { label: name } = found;
+    const say = (line: string) => {
+      if (chips.along.attachments.includes(found)) hint.append(`${withVisibleControls(line)} `);
+    };
+    store.call("describe", { kind: "file", name }).then(
+      (text) => say(`${name}: ${text.split("\n", 1)[0]}`), // its size, and how much is read of it
+      ({ message }: Error) => {
+        say(message);
+        chips.remove(found);
+      },
+    );
   }
 
   /** Do what a key means here. False if the browser is to do what it does in any text. */
