@@ -73,14 +73,12 @@ class ModelFacts:
     """The model that wrote: its name, and its file.
 
     `sha256` is the file's, None if it was not computed yet: hashing must not delay an answer.
-    `original`: the source of a converted copy. `host` is the server that read the prompt, "" for
-    this process.
+    `host` is the server that read the prompt, "" for this process.
     """
 
     name: str
     file: str
     sha256: str | None
-    original: str | None
     quantization: str
     license: str | None
     host: str = ""
@@ -92,7 +90,6 @@ class ModelFacts:
             name=_sound(info.name),
             file=_sound(info.path.name),
             sha256=sha256,
-            original=None,
             quantization=_sound(info.quantization),
             license=_sound(info.license)[:_MAX_LICENSE] if info.license is not None else None,
             host=_sound(info.host),

@@ -231,10 +231,9 @@ def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine
     if record.model.sha256 is not None:
         info, sha256 = engine.info, file_sha256(engine.info.path)
         if sha256 != record.model.sha256:
-            copy = f", a copy of {record.model.original}" if record.model.original else ""
             raise _NotReplayable(
                 f"another model file: {record.model.file} wrote it "
-                f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
+                f"({record.model.sha256[:12]}…), and {info.name} is now "
                 f"{info.path.name} ({sha256[:12]}…)"
             )
     return engine

@@ -155,7 +155,6 @@ def edited(value: Any, name: str) -> Any:
         "logit_bias": [[5, -1.0]],
         "n_gpu_layers": 3,
         "repack": True,
-        "original": "other.gguf",
         "top_p": 0.5,
         "min_p": 0.5,
         "source_sha256": HASH,

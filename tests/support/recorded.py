@@ -27,7 +27,7 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
     """Return a record of an answer to nothing in particular."""
     context = replace(CONTEXT, lane="exact", n_batch=256)
     model = ModelFacts(
-        name="tiny", file="tiny.gguf", sha256=HASH, original=None, quantization="F32", license="mit"
+        name="tiny", file="tiny.gguf", sha256=HASH, quantization="F32", license="mit"
     )
     params = SamplingParams(temperature=1, stop=(".",), logit_bias=((5, -math.inf),))
     made = answer_record(
