@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.tries import Tries
 
 _MAX_REDRAWN = 2  # steps of a task that are written again after they failed
+_MAX_STEPS = 20
 _MAX_AGAIN = 400  # tokens of a part that is written again
 _MAX_BINDING = 120  # tokens of the cell that binds missing names
 _MAX_DESCRIBED = 500  # variables
 _MISSING = object()
-_END = "\n"  # of a text; it ends its last line
 _MAX_LINE = 80  # characters that describe a variable
 # A line follows the blank one, and it does not continue the statement above.
 _GAP = re.compile(r"\n[ \t]*\n+(?=(?!(?:else|elif|except|finally)\b)[^\s)\]}][^\n]*\n)")
@@ -144,6 +144,7 @@ def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
     changes: dict[str, Change] = {}
     texts = (part.strip("\n") for source in answer.landing for part in paragraphs(f"{source}\n"))
     parts = [text for text in texts if has_statements(text)]
+    parts[_MAX_STEPS:] = ["\n\n".join(parts[_MAX_STEPS:])] * (len(parts) > _MAX_STEPS)
     with copies:
         for at, part in enumerate(parts):
             seen = copies.push(part, tick=tries.ticking(f"Trying cell {at + 1}"))
@@ -164,8 +165,8 @@ class StepStream(Stream):
 
     Rules mend a paragraph that raises, or else the model writes it again at a higher temperature,
     since a small model would write the same again. The draft ends once it binds the names that the
-    user gave with types. If it does not, one more cell binds them. After a paragraph that cannot be
-    tried, the rest is not tried either.
+    user gave with types, or after 20 paragraphs. If names are missing, one more cell binds them.
+    After a paragraph that cannot be tried, the rest is not tried either.
 
     `request` is that of the last part, which continues the parts before, and `mends` are the
     changes by rules.
@@ -264,13 +265,13 @@ class StepStream(Stream):
         rest, own, outcome, failed = "", "", "ended", ""
         with ask(self._engine, request, "draft") as stream:
             self._stream = stream
-            pieces = (chunk.text for chunk in stream.chunks(tick_s))
-            for piece in chain(pieces, (_END,)):
+            for piece in chain((chunk.text for chunk in stream.chunks(tick_s)), (None,)):
                 yield ""
-                *whole, rest = paragraphs(rest + piece)
-                for part in [*whole, rest] if piece is _END else whole:
-                    if outcome == "ended" and (whole or has_statements(part)):
-                        outcome, ran = self._run(part)
+                *whole, rest = paragraphs(rest + ("\n" if piece is None else piece))
+                for part in [*whole, rest] if piece is None else whole:
+                    if outcome == "ended" and (part in whole or has_statements(part)):
+                        is_torn = part not in whole and _is_torn(stream, part)
+                        outcome, ran = ("raises", "") if is_torn else self._run(part)
                         own, failed = own + ran, "" if ran else part
                         yield ran
                 if outcome != "ended":
@@ -298,7 +299,8 @@ class StepStream(Stream):
             self._is_blind = not seen.runs
             self._kinds = seen.looked if isinstance(seen.looked, dict) else self._kinds
         self._texts.append(part)
-        if self._contract.types and not self._missing:
+        is_last = self._chain is not None and self._chain.depth >= _MAX_STEPS
+        if is_last or (self._contract.types and not self._missing):
             outcome = "done"
         return outcome, part
 
@@ -347,6 +349,11 @@ def has_statements(source: str, *, is_valid: bool = False) -> bool:
     if tree is None:
         return not is_valid
     return not all(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)
+
+
+def _is_torn(stream: Stream, part: str) -> bool:
+    """Whether the end of a stream was cut off inside a statement."""
+    return stream.future.result().finish_reason != "stop" and parse_cell(part) is None
 
 
 def _described(namespace: dict[str, Any]) -> dict[str, str]:

@@ -65,8 +65,9 @@ def write_in_chat(
     """
     ran = sources_that_ran(chat.timeline.snapshot().cells)
     judge = Judge(names=namespace, tries=tries, ran=ran, asked=question.prompt)
+    begin = f"{signature}\n" if (signature := judge.contract.signature) else ""
     if by_steps:  # told the names first, a small model guesses their values
-        question = replace(question, prompt=without_names(question.prompt))
+        question, begin = replace(question, prompt=without_names(question.prompt)), ""
     with chat.sending(question.for_code(), show_progress) as sending:
         script = sending.script
         try:
@@ -74,7 +75,7 @@ def write_in_chat(
                 sending.engine,
                 sending.request,
                 judge,
-                begin=f"{signature}\n" if (signature := judge.contract.signature) else "",
+                begin=begin,
                 script=script,
                 show=show,
                 show_progress=show_progress,
@@ -184,7 +185,8 @@ class _Drafts:
             answer = judge.read(first, self._first, step="Trying the code")
             answers.append(replace(answer, mends=(*self._mends, *answer.mends)))
             is_over = first.finish_reason == "cancelled"
-            if not is_over and script is not None and judge.lacks(answers[0]):
+            may_go_on = not is_over and self._tries is None  # its cells would have to run again
+            if may_go_on and script is not None and judge.lacks(answers[0]):
                 written = self._first.answer_prefix + first.text.rstrip()
                 following = script.following(self._request, written)
                 both = [*answers, *self._read([replace(following, conversation=None)])]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
-from support.scripted import ScriptedEngine
+from support.scripted import N_CTX, ScriptedEngine
 from support.seal import needs_seal
 
 from jupyter_llm.chat.question import code_prompt
@@ -47,6 +47,17 @@ def test_each_paragraph_is_a_cell_that_sees_what_the_cells_before_it_bound() -> 
     assert [(one.name, one.after) for one in steps.changes] == [("a", "int 2"), ("b", "int 3")]
 
 
+def test_a_line_end_that_comes_alone_ends_no_paragraph() -> None:
+    steps = do(["a = [1]\n\na.append(2) \n"])
+    assert steps.answer.source == "a = [1]\n\na.append(2)"
+
+
+def test_code_that_was_cut_off_is_written_again() -> None:
+    engine = ScriptedEngine(["a = 1\n\nb = [a, " + "a, " * N_CTX, "b = [a]\n"])
+    steps = do(engine)
+    assert steps.sources == ("a = 1", "b = [a]")
+
+
 def test_a_paragraph_that_raises_is_written_again_behind_the_cells_that_ran() -> None:
     engine = ScriptedEngine(["a = 2\n\na.missing()\n\nb = 3\n", "b = a + 1\n"])
     steps = do(engine)
@@ -73,6 +84,11 @@ def test_the_model_stops_once_the_names_are_computed() -> None:
     steps = do([reply + "\nx = 1\n" * 50], {"frame": frame}, into="mean float, n int")
     assert steps.sources[-1] == "mean = float(mean)\nn = len(frame)"
     assert steps.answer.values == {"mean": 30.0, "n": 3}  # noqa: PD011
+
+
+def test_a_model_that_does_not_stop_is_stopped_after_twenty_cells() -> None:
+    steps = do(["x = [0]\n\n" + "x[0] += 1\n\n" * 40])
+    assert len(steps.sources) == 20
 
 
 def test_names_that_are_missing_at_the_end_are_bound_by_one_more_cell() -> None:
