@@ -15,11 +15,11 @@ from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.failures.failure import reported_failure
-from jupyter_llm.notebook.sealed.seen import RAN
+from jupyter_llm.notebook.sealed.facts import RAN
 from jupyter_llm.notebook.values.kinds import cut
 from jupyter_llm.notebook.values.peek import own_package, short_name
 from jupyter_llm.notebook.values.summaries import headline
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from jupyter_llm.engine.base import Engine
-    from jupyter_llm.engine.completion import Progress
     from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.tries import Tries
@@ -198,8 +197,7 @@ class StepStream(Stream):
     @property
     def progress(self) -> Progress:
         """The progress of the part that is written now."""
-        assert self._stream is not None
-        return self._stream.progress
+        return self._stream.progress if self._stream is not None else Progress(state="waiting")
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
         """Yield the paragraphs that ran, and an empty chunk after every `tick_s` without one."""
@@ -227,16 +225,24 @@ class StepStream(Stream):
 
     def interrupt(self) -> PromptInterrupted:
         """Cancel, and return the exception that carries what ran."""
+        if self._stream is None:
+            self.cancel()
+            return PromptInterrupted()
+        last = self._stream.interrupt().completion
         self.cancel()
-        return PromptInterrupted(self._finish(is_interrupted=True))
+        if last is not None and not self.future.done():
+            self.request, self._num_tokens = (
+                self._first,
+                self._num_tokens + last.usage.completion_tokens,
+            )
+            self._completion = replace(last, text=self.written, finish_reason="cancelled")
+        return PromptInterrupted(self._finish() if self._completion is not None else None)
 
-    def _finish(self, *, is_interrupted: bool = False) -> Completion:
+    def _finish(self) -> Completion:
         if not self.future.done():
-            assert self._stream is not None
-            last = self._completion or replace(self._stream.future.result(), text="")
-            usage = replace(last.usage, completion_tokens=self._num_tokens)
-            reason = "cancelled" if is_interrupted else last.finish_reason
-            self.future.set_result(replace(last, usage=usage, finish_reason=reason, token_ids=None))
+            assert self._completion is not None
+            usage = replace(self._completion.usage, completion_tokens=self._num_tokens)
+            self.future.set_result(replace(self._completion, usage=usage, token_ids=None))
         return self.future.result()
 
     def _parts(self, tick_s: float | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
+import psutil
 import pytest
 from support.scripted import N_CTX, ScriptedEngine
 from support.seal import needs_seal
@@ -14,9 +15,9 @@ from support.seal import needs_seal
 from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.tasks.contract import with_names
+from jupyter_llm.tasks.contract import Contract, with_names
 from jupyter_llm.tasks.judging import Judge
-from jupyter_llm.tasks.steps import Steps, paragraphs, shown_steps
+from jupyter_llm.tasks.steps import Steps, StepStream, paragraphs, shown_steps
 from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.write import write_code
 
@@ -114,6 +115,20 @@ def test_after_a_cell_that_is_refused_nothing_is_tried_and_all_is_shown(tmp_path
     assert [step.source for step in steps.steps] == ["a = 1", f"open({str(path)!r}, 'w')\n\nb = a"]
     assert steps.steps[-1].text.startswith("not tried: it would write a file")
     assert not path.exists()
+
+
+def test_an_interrupt_keeps_the_cells_that_ran_and_ends_their_processes() -> None:
+    before = psutil.Process().children(recursive=True)
+    request = Request(prompt=(Message("user", "Count"),), answer_prefix="```python\n")
+    engine = ScriptedEngine(["a = 1\n\nb = 2\n\n" + "c = 3 " * 9])
+    stream = StepStream(engine, request, Tries(namespace={}), Contract("", {}))
+    assert next(chunk.text for chunk in stream.chunks() if chunk.text) == "a = 1\n\n"
+    completion = stream.interrupt().completion
+    assert completion is not None
+    assert completion.text.startswith("a = 1\n\n")
+    assert completion.finish_reason == "cancelled"
+    assert stream.future.result() == completion
+    assert psutil.Process().children(recursive=True) == before
 
 
 def test_nothing_of_the_users_changes_and_what_would_change_is_listed() -> None:

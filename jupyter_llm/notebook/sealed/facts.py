@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     _Fact = tuple[str, bool]  # and whether it may count against the code
 
+RAN = "ran in a sealed copy"
+"""The beginning of the summary of code that ran."""
+
 _TIMES = " \N{MULTIPLICATION SIGN} "
 _MAX_FACTS, _MAX_NAMES, _MAX_NAME = 3, 3, 40
 # A request in another language cannot be checked for words.

@@ -28,11 +28,11 @@ from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
 from jupyter_llm.notebook.sealed.detached import Mapping
-from jupyter_llm.notebook.sealed.facts import Facts
+from jupyter_llm.notebook.sealed.facts import RAN, Facts
 from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
-from jupyter_llm.notebook.sealed.seen import RAN, Seen, untried
+from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.sealed.silence import Silence
 from jupyter_llm.notebook.values.extents import Extent, extent_of
 from jupyter_llm.notebook.values.peek import short_name

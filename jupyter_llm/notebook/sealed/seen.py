@@ -7,9 +7,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta
 
-RAN = "ran in a sealed copy"
-"""How the summary of code that ran begins."""
-
 _T = TypeVar("_T")
 
 Outcome = Literal["runs", "raises", "refused", "running", "untried"]
