@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.code.bindings import bindings, bindings_of
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, bindings_of
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 from jupyter_llm.notebook.values.literals import place_of
@@ -227,9 +227,13 @@ class Contract:
     def literals(self, source: str) -> list[str]:
         """Return the names of `types` that a source only sets to plain values: they are guessed."""
         tree = parse_cell(source)
+        nodes: list[ast.AST] = [*tree.body] if tree is not None else []
+        for node in nodes:  # grows meanwhile
+            if not isinstance(node, DEFINITIONS):
+                nodes += ast.iter_child_nodes(node)
         plain = [
             target.id
-            for node in (ast.walk(tree) if tree is not None else ())
+            for node in nodes
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
             for target in node.targets
             if isinstance(target, ast.Name)

@@ -17,6 +17,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted
 from jupyter_llm.engine.stream import Stream
+from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.failures.failure import reported_failure
 from jupyter_llm.notebook.sealed.facts import RAN
@@ -181,6 +182,7 @@ class StepStream(Stream):
         self._texts: list[str] = []
         self._is_blind = self._chain is None
         self._num_tokens = 0
+        self._is_over = False
         self._stream: Stream | None = None
         self._completion: Completion | None = None
 
@@ -206,7 +208,7 @@ class StepStream(Stream):
         except KeyboardInterrupt:
             raise self.interrupt() from None
         finally:
-            self.cancel()
+            self._close()
         self._finish()
 
     def result(self, timeout: float | None = None) -> Completion:  # noqa: ARG002
@@ -218,6 +220,10 @@ class StepStream(Stream):
 
     def cancel(self) -> None:
         """Stop writing, and end the copies."""
+        self._is_over = True
+        self._close()
+
+    def _close(self) -> None:
         if self._stream is not None:
             self._stream.cancel()
         if self._chain is not None:
@@ -241,14 +247,18 @@ class StepStream(Stream):
     def _finish(self) -> Completion:
         if not self.future.done():
             assert self._completion is not None
-            usage = replace(self._completion.usage, completion_tokens=self._num_tokens)
-            self.future.set_result(replace(self._completion, usage=usage, token_ids=None))
+            last = self._completion
+            usage = replace(last.usage, completion_tokens=self._num_tokens)
+            reason = "cancelled" if self._is_over else last.finish_reason
+            self.future.set_result(replace(last, usage=usage, finish_reason=reason, token_ids=None))
         return self.future.result()
 
     def _parts(self, tick_s: float | None) -> Iterator[str]:
         """Yield what runs; have what failed written again, and names bound that are missing."""
         request, num_redrawn, is_binding = self._first, 0, False
         while (outcome := (yield from self._read(request, tick_s))) != "done":
+            if self._is_over:
+                break
             if outcome == "ended":
                 if not self._missing or is_binding or not self._texts:
                     break
@@ -258,6 +268,7 @@ class StepStream(Stream):
             prefix = self._first.answer_prefix + self.written
             request = replace(self._first, answer_prefix=prefix, conversation=None)
             most = _MAX_BINDING if is_binding else _MAX_AGAIN
+            most = min(most, request.params.max_tokens or most)
             request = replace(request, params=replace(request.params, max_tokens=most))
             if outcome == "raises":
                 num_redrawn += 1
@@ -268,9 +279,11 @@ class StepStream(Stream):
 
     def _read(self, request: Request, tick_s: float | None) -> Generator[str, None, str]:
         """Have a part written, yield what runs of it, and return how that ended."""
-        rest, own, outcome, failed = "", "", "ended", ""
+        rest, own, outcome, failed, last = "", "", "ended", "", ""
         with ask(self._engine, request, "draft") as stream:
             self._stream = stream
+            if self._is_over:
+                stream.cancel()
             for piece in chain((chunk.text for chunk in stream.chunks(tick_s)), (None,)):
                 yield ""
                 *whole, rest = paragraphs(rest + ("\n" if piece is None else piece))
@@ -278,12 +291,16 @@ class StepStream(Stream):
                     if outcome == "ended" and (part in whole or has_statements(part)):
                         is_torn = part not in whole and _is_torn(stream, part)
                         outcome, ran = ("raises", "") if is_torn else self._run(part)
-                        own, failed = own + ran, "" if ran else part
+                        own, failed, last = own + ran, "" if ran else part, part
                         yield ran
                 if outcome != "ended":
                     break
             stream.cancel()
             completion = stream.future.result()
+        if piece is None:  # the end of the text
+            own = own.removesuffix("\n")
+            is_last = last == rest or not has_statements(rest)  # nothing follows what was mended
+            outcome = "ended" if outcome == "mended" and is_last else outcome
         self._num_tokens += completion.usage.completion_tokens
         reason = completion.finish_reason if outcome == "ended" else "stop"
         self._failed = request, replace(completion, text=own + failed, finish_reason=reason)
@@ -325,13 +342,20 @@ class StepStream(Stream):
         return source, seen
 
     def _push(self, source: str) -> Seen:
+        from jupyter_llm.notebook.sealed.seen import untried
+
         assert self._chain is not None
+        if why := self._tries.unrun.missing([self.written, source], self._tries.namespace):
+            return untried(why)
         step = f"Trying cell {self._chain.depth + 1}"
         return self._chain.push(source, timeout_s=TIMEOUT_S, tick=self._tries.ticking(step))
 
     @property
     def _missing(self) -> list[str]:
         """The names that the user gave and that are not computed yet, with their types."""
+        if self._is_blind:
+            bound = {one.name for one in bindings(self.written)}
+            return [name for name in self._contract.types if name not in bound]
         copied = self._contract.literals(self.written)
         return [*dict.fromkeys((*self._contract.unbound(self._kinds), *copied))]
 

@@ -113,11 +113,13 @@ class Tries:
 
         `look` is called after each cell, see `Chain`.
         """
-        from jupyter_llm.notebook.sealed.chain import Chain
         from jupyter_llm.notebook.sealed.main_thread import MainThreadBusy
+        from jupyter_llm.notebook.sealed.trying import why_not
 
-        if not self.is_allowed:
+        if not self.is_allowed or why_not():
             return None
+        from jupyter_llm.notebook.sealed.chain import Chain  # imports what Linux has
+
         make = self._make(self.ticking("Copying the variables"))
         try:
             return Chain(self.namespace, shell=self.shell, hidden=self.hidden, look=look, make=make)

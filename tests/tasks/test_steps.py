@@ -77,6 +77,9 @@ def test_rules_mend_a_paragraph_and_the_model_goes_on_from_there() -> None:
     assert steps.sources == ("top = frame.fare.max()", "low = frame['fare'].min()", "low + top")
     assert engine.requests[1].params.temperature == 0  # what the rule wrote is no failure
     assert "mended: " in steps.answer.note
+    engine = ScriptedEngine(["frame['fair'].min()\n", "no more\n"])
+    assert do(engine, {"frame": frame}).sources == ("frame['fare'].min()",)
+    assert len(engine.requests) == 1  # the model had ended
 
 
 def test_the_model_stops_once_the_names_are_computed() -> None:
@@ -129,6 +132,27 @@ def test_an_interrupt_keeps_the_cells_that_ran_and_ends_their_processes() -> Non
     assert completion.finish_reason == "cancelled"
     assert stream.future.result() == completion
     assert psutil.Process().children(recursive=True) == before
+
+
+def test_a_stop_ends_the_task_and_nothing_more_is_written() -> None:
+    request = Request(prompt=(Message("user", "Count"),), answer_prefix="```python\n")
+    engine = ScriptedEngine(["a = 1\n\nmissing " + "+ 1 " * 99, "b = 2\n"])
+    contract = Contract(with_names("Count", "n int"), {})
+    stream = StepStream(engine, request, Tries(namespace={}), contract)
+    for chunk in stream.chunks():
+        if chunk.text:
+            stream.cancel()  # as the button does, from another thread
+    assert stream.result().finish_reason == "cancelled"
+    assert len(engine.requests) == 1
+
+
+def test_where_nothing_is_tried_a_name_that_is_bound_is_not_bound_again() -> None:
+    request = Request(prompt=(Message("user", "Count"),), answer_prefix="```python\n")
+    engine = ScriptedEngine(["n = len(frame)\n", "n = 3\n"])
+    contract = Contract(with_names("Count", "n int"), {})
+    tries = Tries(namespace={"frame": pd.DataFrame(FRAME)}, is_allowed=False)
+    assert StepStream(engine, request, tries, contract).result().text == "n = len(frame)\n"
+    assert len(engine.requests) == 1
 
 
 def test_nothing_of_the_users_changes_and_what_would_change_is_listed() -> None:

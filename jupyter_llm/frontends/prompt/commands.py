@@ -290,19 +290,20 @@ def _do(call: Call) -> Shown:
     if not task.strip():
         raise MagicUsageError("/do needs a task.", "/do Join both tables, and plot the mean.")
     options = call.options
-    return Shown.change(
-        call.llm.do(
-            task,
-            into=into,
-            model=options.model,
-            context=options.context,
-            try_drafts=not options.no_try,
-            is_kept=not options.no_save,
-            params=options.params,
-            show=call.show,
-            show_progress=call.show_progress,
-        ).proposal
+    steps = call.llm.do(
+        task,
+        into=into,
+        model=options.model,
+        context=options.context,
+        try_drafts=not options.no_try,
+        is_kept=not options.no_save,
+        params=options.params,
+        show=call.show,
+        show_progress=call.show_progress,
     )
+    if not steps.sources:
+        raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
+    return Shown.change(steps.proposal)
 
 
 def _complete(call: Call) -> Shown:
