@@ -119,7 +119,7 @@ def noting_complaints(page: Page, *kinds: str) -> Iterator[list[str]]:
         is_notebooks = NOTEBOOKS_OWN in str(error) and "/notebook_core" in stack
         is_labs = JUPYTERS_OWN.match(str(error)) and OUR_SCRIPTS not in stack
         if not (is_notebooks or is_labs):
-            complaints.append(str(error))
+            complaints.append(stack or str(error))
 
     listeners = {"console": note, "pageerror": note_error, "dialog": dismiss}
     for event, listener in listeners.items():
