@@ -382,7 +382,7 @@ export class View {
   #show(): void {
     this.#tools.notify();
     const [cell, { state }, hadFocus] = [this.#cell, this.#task, this.#hasFocus];
-    if (!cell || !this.#widget || state.kind === "over") return;
+    if (!cell || cell.isDisposed || !this.#widget || state.kind === "over") return;
     const fits = this.#fit() === "fits";
     const index = this.#tools.panel.content.widgets.indexOf(cell);
     this.#node.ariaLabel = trans.__("%1: %2", this.#title, this.#document.nameOf(index));
