@@ -39,8 +39,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     return engine
 
 
-def engine_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "jupyter-llm-engine"]
+@pytest.fixture
+def engine_threads() -> Callable[[], list[threading.Thread]]:
+    """Lists the engines' threads that began in this test: one of another file may still end."""
+    earlier = {*threading.enumerate()}
+    name = "jupyter-llm-engine"
+    return lambda: [t for t in threading.enumerate() if t.name == name and t not in earlier]
 
 
 def test_a_completion_shows_as_markdown_and_reads_as_text() -> None:
@@ -124,14 +128,18 @@ def test_cancelling_the_task_stops_the_model() -> None:
     assert llm.engine().status().num_running == 0
 
 
-def test_prompts_from_many_threads_load_one_model() -> None:
+def test_prompts_from_many_threads_load_one_model(
+    engine_threads: Callable[[], list[threading.Thread]],
+) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: llm(f"Number {n}", max_tokens=4), range(16)))
     assert all(answer.text for answer in answers)
     assert len(engine_threads()) == 1
 
 
-def test_unload_frees_the_engine_and_the_next_prompt_loads_it_again() -> None:
+def test_unload_frees_the_engine_and_the_next_prompt_loads_it_again(
+    engine_threads: Callable[[], list[threading.Thread]],
+) -> None:
     llm("Hello", max_tokens=1)
     assert llm.status().is_loaded
     llm.unload()
@@ -148,7 +156,9 @@ def test_a_stream_of_an_unloaded_model_says_so() -> None:
         stream.result(timeout=10)
 
 
-def test_use_takes_names_paths_and_options(tiny_gguf: Path, tiny_base_gguf: Path) -> None:
+def test_use_takes_names_paths_and_options(
+    tiny_gguf: Path, tiny_base_gguf: Path, engine_threads: Callable[[], list[threading.Thread]]
+) -> None:
     info = llm.use(tiny_gguf, n_ctx=512).info
     assert info is not None
     assert (info.name, info.n_ctx) == ("tiny", 512)
