@@ -23,6 +23,7 @@ from jupyter_llm.notebook.failures.failure import reported_failure
 from jupyter_llm.notebook.sealed.facts import RAN
 from jupyter_llm.notebook.values.kinds import cut
 from jupyter_llm.notebook.values.peek import own_package, short_name
+from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.summaries import headline
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.contract import Contract, naming
@@ -60,7 +61,7 @@ class Step:
     def text(self) -> str:
         """The result in one line."""
         told = self.seen.text.removeprefix(RAN).removeprefix("; ")
-        result = one_line(self.seen.result or self.seen.printed)
+        result = one_line(redact_mixed(self.seen.result or self.seen.printed).text)
         result = f"shows {_span(cut(result, _MAX_LINE))}" if self.seen.runs and result else ""
         return "; ".join(filter(None, (told, result))) or "runs"
 
@@ -136,6 +137,7 @@ def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
     """Return an answer as steps: each paragraph runs in a fork of the copy before.
 
     The steps end with the first that does not run; the rest of the code belongs to it.
+    `PromptInterrupted`: the user interrupted; it holds the answer.
     """
     copies = tries.chain(_described) if answer.cells else None
     if copies is None:
@@ -147,7 +149,10 @@ def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
     parts[_MAX_STEPS:] = ["\n\n".join(parts[_MAX_STEPS:])] * (len(parts) > _MAX_STEPS)
     with copies:
         for at, part in enumerate(parts):
-            seen = copies.push(part, tick=tries.ticking(f"Trying cell {at + 1}"))
+            try:
+                seen = copies.push(part, tick=tries.ticking(f"Trying cell {at + 1}"))
+            except KeyboardInterrupt:
+                raise PromptInterrupted(answer.completion, best=Steps(answer=answer)) from None
             found.append(Step(part if seen.runs else "\n\n".join(parts[at:]), seen))
             if not seen.runs:
                 break
@@ -237,10 +242,8 @@ class StepStream(Stream):
         last = self._stream.interrupt().completion
         self.cancel()
         if last is not None and not self.future.done():
-            self.request, self._num_tokens = (
-                self._first,
-                self._num_tokens + last.usage.completion_tokens,
-            )
+            self.request = self._first
+            self._num_tokens += last.usage.completion_tokens
             self._completion = replace(last, text=self.written, finish_reason="cancelled")
         return PromptInterrupted(self._finish() if self._completion is not None else None)
 
@@ -286,7 +289,10 @@ class StepStream(Stream):
                 stream.cancel()
             for piece in chain((chunk.text for chunk in stream.chunks(tick_s)), (None,)):
                 yield ""
-                *whole, rest = paragraphs(rest + ("\n" if piece is None else piece))
+                rest += "\n" if piece is None else piece
+                if piece is not None and "\n" not in piece:
+                    continue  # no paragraph ends inside a line
+                *whole, rest = paragraphs(rest)
                 for part in [*whole, rest] if piece is None else whole:
                     if outcome == "ended" and (part in whole or has_statements(part)):
                         is_torn = part not in whole and _is_torn(stream, part)
@@ -352,7 +358,7 @@ class StepStream(Stream):
 
     @property
     def _missing(self) -> list[str]:
-        """The names that the user gave and that are not computed yet, with their types."""
+        """The names that the user gave and that are not computed yet."""
         if self._is_blind:
             bound = {one.name for one in bindings(self.written)}
             return [name for name in self._contract.types if name not in bound]

@@ -113,7 +113,7 @@ def write_code(
     one more cell. More drafts are written until one is good and, with a `script`, a second good one
     has its value; the best is used. One draft after a program answers the chat, and the last one
     reads the fault of the one before. Code that does not parse is repaired. With a seed the drafts
-    count on from it. If they are written `by_steps`, the first one is a `StepStream`.
+    count on from it. If they are written `by_steps`, each is a `StepStream`.
 
     `show` reads the stream of the first draft to its end, and `show_progress` gets the progress of
     the others. All of them take at most three times the time of the first, or `MAX_S` seconds if

@@ -13,8 +13,10 @@ from support.scripted import N_CTX, ScriptedEngine
 from support.seal import needs_seal
 
 from jupyter_llm.chat.question import code_prompt
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.notebook.sealed.chain import Chain
 from jupyter_llm.tasks.contract import Contract, with_names
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.steps import Steps, StepStream, paragraphs, shown_steps
@@ -165,6 +167,29 @@ def test_nothing_of_the_users_changes_and_what_would_change_is_listed() -> None:
     assert changes["n"] == ("int 1", "int 3")
     assert "2 columns" in changes["frame"][0]
     assert "3 columns" in changes["frame"][1]
+
+
+def test_an_interrupt_while_the_cells_run_once_more_keeps_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = psutil.Process().children(recursive=True)
+    answer = do(["a = 1\n\nb = 2\n"]).answer
+
+    def interrupt(*_args: object, **_how: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Chain, "push", interrupt)
+    with pytest.raises(PromptInterrupted) as interrupted:
+        shown_steps(answer, Tries(namespace={}))
+    assert "b = 2" in str(interrupted.value.best)
+    assert psutil.Process().children(recursive=True) == before
+
+
+def test_a_result_that_looks_like_a_secret_is_not_listed() -> None:
+    key = "sk-" + "1a2b3c4d5e6f7g8h" * 2
+    steps = do([f"a = 1\n\nprint('{key[:9]}' + '{key[9:]}')\n"])
+    assert "shows" in steps.steps[-1].text
+    assert key not in steps.report
 
 
 def test_steps_that_fail_again_and_again_are_reported_with_their_error() -> None:
