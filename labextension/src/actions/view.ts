@@ -77,7 +77,7 @@ export class View {
   readonly #announcer = createAnnouncer();
   #text: ReturnType<typeof createModelText> | null = null;
   #id: string;
-  #cell: Cell | null = null;
+  #placed: Cell | null = null;
   #widget: Widget | null = null;
   #shown: unknown[] = [];
   #marked: unknown[] = [];
@@ -281,7 +281,7 @@ export class View {
   place(): void {
     const cell = this.#find(this.#id);
     if (cell !== this.#cell) this.#leave();
-    this.#cell = cell;
+    this.#placed = cell;
     if (!cell) this.end();
     else if (!this.#widget && !cell.isPlaceholder()) {
       this.#widget = new Widget({ node: this.#node });
@@ -297,6 +297,11 @@ export class View {
   get #canRepeat(): boolean {
     const { action, id } = this.#task;
     return action !== null && action !== "split" && !id.includes("/"); // the kernel's, as a part
+  }
+
+  /** Where it is placed; null once that cell is deleted, which the page hears later. */
+  get #cell(): Cell | null {
+    return this.#placed?.isDisposed ? null : this.#placed;
   }
 
   get #document(): NotebookDocument {
@@ -318,10 +323,10 @@ export class View {
 
   #leave(): void {
     const cell = this.#cell;
-    this.#cell = null;
+    this.#placed = null;
     this.#widget?.dispose();
     this.#widget = null;
-    if (!cell || cell.isDisposed) return;
+    if (!cell) return;
     cell.removeClass("jllm-has-action");
     this.#marked = [];
     const editor = editorOf(cell);
@@ -382,7 +387,7 @@ export class View {
   #show(): void {
     this.#tools.notify();
     const [cell, { state }, hadFocus] = [this.#cell, this.#task, this.#hasFocus];
-    if (!cell || cell.isDisposed || !this.#widget || state.kind === "over") return;
+    if (!cell || !this.#widget || state.kind === "over") return;
     const fits = this.#fit() === "fits";
     const index = this.#tools.panel.content.widgets.indexOf(cell);
     this.#node.ariaLabel = trans.__("%1: %2", this.#title, this.#document.nameOf(index));
@@ -583,7 +588,7 @@ export class View {
   /** Show a cell of Markdown as it is read, or in its editor. */
   #turn(isRendered: boolean): void {
     const cell = this.#cell as MarkdownCell | null;
-    if (cell?.isDisposed || cell?.model.type !== "markdown" || cell.rendered === isRendered) return;
+    if (cell?.model.type !== "markdown" || cell.rendered === isRendered) return;
     this.#isTurned = !isRendered;
     cell.rendered = isRendered;
   }
