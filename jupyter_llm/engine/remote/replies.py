@@ -34,6 +34,7 @@ class BoundedBody(httpx2.AsyncByteStream):
             raise ServerError(host, reason, status=response.status_code)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         self._body, self._host = response.stream, host
+        self._pieces = aiter(self._body)
         self._is_streamed = "event-stream" in response.headers.get("content-type", "")
         self._is_refusal = response.is_error
         self._most = _MOST_EVENT_BYTES if self._is_streamed else _MOST_BYTES
@@ -42,7 +43,7 @@ class BoundedBody(httpx2.AsyncByteStream):
         """Yield the body piece by piece."""
         total = size = num_brackets = num_events = 0
         before = b""  # the end of the last piece, which may contain part of an event's end
-        async for piece in self._body:
+        async for piece in self._pieces:
             total += len(piece)
             if self._is_refusal and total > _MOST_ERROR_BYTES:
                 return
@@ -63,6 +64,8 @@ class BoundedBody(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Close the connection, or return it to the pool."""
+        if isinstance(self._pieces, AsyncGenerator):  # its finalizer may run in another thread
+            await self._pieces.aclose()
         await self._body.aclose()
 
     def _excess(self, most: str) -> ServerError:

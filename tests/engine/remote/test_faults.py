@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import which
 from traceback import TracebackException
 from typing import Any
 
+import httpx2
 import pytest
 from support.kernel import running_kernel
 from support.scripted_server import (
@@ -36,6 +38,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote import wire
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
+from jupyter_llm.engine.remote.replies import BoundedBody
 from jupyter_llm.engine.remote.served import Served
 from jupyter_llm.engine.request import Message, Priority, Request
 from jupyter_llm.engine.stream import Stream
@@ -563,3 +566,24 @@ def check_line(error: JupyterLLMError) -> None:
     assert line == one_line(line)
     assert len(line) < 600
     assert error.__context__ is None or error.__suppress_context__
+
+
+def test_a_reply_that_is_closed_halfway_leaves_no_generator_to_the_garbage_collector() -> None:
+    left = []
+
+    class Body(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncGenerator[bytes]:
+            try:
+                yield b"one"
+                yield b"two"
+            finally:
+                left.append("closed")
+
+    async def read_a_piece() -> None:
+        body = BoundedBody(httpx2.Response(200, stream=Body()), "host")
+        pieces = aiter(body)
+        assert await anext(pieces) == b"one"
+        await body.aclose()
+        assert left == ["closed"]
+
+    asyncio.run(read_a_piece())
