@@ -477,6 +477,7 @@ def test_a_prompt_whose_file_was_deleted_is_in_the_field_again_with_all_chips(
     page.get_by_role("dialog").get_by_role("button", name="Select").click()
     chips = side.root.locator(".jllm-chip").filter(has_text=re.compile("In|Cell 2|prices"))
     expect(chips).to_contain_text(["Cell 2", "prices.txt"])
+    expect(side.root.locator(".jllm-composer-hint")).to_contain_text("prices.txt:")  # it was read
     file.unlink()
     side.send("Who sells?")
     said = "prices.txt cannot be attached: No such file or directory. Remove it, or attach another"
