@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
+    from jupyter_llm.ask.calling import ToolAnswer
     from jupyter_llm.ask.log import RecordedAnswer
     from jupyter_llm.ask.question import FunctionOptions, PromptOptions, Question, ShapeOptions
     from jupyter_llm.chat.budget import ContextMode
@@ -233,8 +234,24 @@ class Prompts(Models):
         self, prompt: str, *, schema: type[T], **options: Unpack[PromptOptions]
     ) -> ShapedAnswer[T]: ...
     @overload
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        tools: Iterable[Callable[..., Any]],
+        confirm: bool = ...,
+        **options: Unpack[PromptOptions],
+    ) -> ToolAnswer: ...
+    @overload
     def __call__(self, prompt: str, **options: Unpack[ShapeOptions]) -> ShapedAnswer[Any]: ...
-    def __call__(self, prompt: str, **options: Any) -> Any:
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        tools: Iterable[Callable[..., Any]] = (),
+        confirm: bool = True,
+        **options: Any,
+    ) -> Any:
         """Answer one prompt, without a memory of others.
 
         With a shape the answer is a `ShapedAnswer` with a Python object as its `value`. `schema` is
@@ -244,12 +261,23 @@ class Prompts(Models):
         determines the end of the answer, so `stop` and `ignore_eos` are not allowed with it.
         `retries=2` asks again, at most twice, for a value that the type's own validator refuses.
 
+        `tools` are functions that the model may call. You are asked before each call, unless
+        `confirm` is false. The answer has the `calls` with their results.
+
         Raises
         ------
         ShapeError
             The answer was cut off before its end, or does not have the shape.
+        NotAllowedError
+            A call needs your consent, and nobody can be asked.
         """
-        return self.stream(prompt, **options).result()
+        if not (functions := tuple(tools)):
+            return self.stream(prompt, **options).result()
+        from jupyter_llm.ask.calling import answer_with_tools
+
+        engine = self.current.get(options.pop("model", None))
+        question = self._question(prompt, options)
+        return answer_with_tools(question, functions, engine, self.answers, confirm=confirm)
 
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...

@@ -193,7 +193,7 @@ class MagicUsageError(OptionError):
 
 
 class NotAllowedError(JupyterLLMError, RuntimeError):
-    """Text would have been sent to a server that is forbidden, or not allowed yet."""
+    """Text would be sent to a server, or a function would run, without your consent."""
 
 
 class InterpolationError(JupyterLLMError, ValueError):

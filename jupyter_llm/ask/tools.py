@@ -165,6 +165,11 @@ class ToolUse:
             rules += _free_rules([tool.name for tool in tools])
         return Grammar("lark", "\n".join(rules))
 
+    def words(self) -> Grammar:
+        """Return the grammar of an answer in words, without a call."""
+        *rules, _ = _free_rules([tool.name for tool in self.tools])
+        return Grammar("lark", "\n".join([*rules[-1:], "start: TEXT"]))
+
 
 def _free_rules(names: Sequence[str]) -> list[str]:
     """Return the rules of an answer that begins with free text, in which no call may begin.

@@ -40,6 +40,7 @@ class UserFunction:
         if schema.get("type") != "object":
             raise OptionError(f"{name}() cannot be a tool: it takes no arguments by their names.")
         text = inspect.cleandoc(function.__doc__ or "")
+        self.function = function
         self.tool = Tool(
             name=name, description=" ".join(text.split("\n\n")[0].split()), parameters=schema
         )
@@ -62,6 +63,15 @@ class UserFunction:
             except Exception:  # noqa: BLE001 a bad __str__
                 lines = ""
             return result_text(f"{type(error).__name__}: {lines}".rstrip(": "))
+
+
+def arguments_text(call: ToolCall) -> str:
+    """Return the arguments of a call for the user: bounded, and without control characters."""
+    try:
+        arguments = json.loads(call.arguments or "{}")
+        return ", ".join(f"{name}={_REPR.repr(value)}" for name, value in arguments.items())
+    except (ValueError, AttributeError, RecursionError):
+        return _REPR.repr(call.arguments)
 
 
 def result_text(value: object) -> str:

@@ -61,6 +61,11 @@ def test_an_answer_has_well_formed_calls_or_none(use: ToolUse, allowed: set[str]
     assert {text for text in (*ALONE, BOTH, *MALFORMED) if fits(grammar, text)} == allowed
 
 
+def test_an_answer_in_words_has_no_call() -> None:
+    grammar = ToolUse(tools=[WEATHER, NOW]).words()
+    assert [fits(grammar, text) for text in ("a < b", OSLO, BARE, BOTH)] == [True, *[False] * 3]
+
+
 def test_an_answer_with_a_schema_is_a_call_or_has_it() -> None:
     schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
     shape = shape_of(schema, is_json=True).constraint

@@ -1,0 +1,181 @@
+"""A model calls functions of the user, with consent, until it answers in words."""
+
+import builtins
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.scripted import ScriptedEngine, messages_of
+from support.template_engine import ScriptedLLM
+
+from jupyter_llm.ask.tools import ToolCall
+from jupyter_llm.errors import JupyterLLMError, NotAllowedError, OptionError
+
+
+class Session:
+    """A model that replies from a script, and a user who answers from one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.engine = ScriptedEngine()
+        self.llm = ScriptedLLM(self.engine)
+        self.consents: list[str] = []
+        self.questions: list[str] = []
+        monkeypatch.setattr(builtins, "input", self._answer)
+
+    def _answer(self, question: str) -> str:
+        self.questions.append(question)
+        if not self.consents:
+            raise EOFError
+        return self.consents.pop(0)
+
+    def ask(self, function: Callable[..., Any], *replies: str, **options: Any) -> Any:
+        self.engine.replies.extend(replies)
+        return self.llm("How warm is it?", tools=[function], **options)
+
+    @property
+    def last_text(self) -> str:
+        return messages_of(self.engine.requests[-1].prompt)[-1].content
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    return Session(monkeypatch)
+
+
+def call(**arguments: str) -> str:
+    pairs = ", ".join(f'"{name}": {value}' for name, value in arguments.items())
+    return ToolCall("warmth", f"{{{pairs}}}").text
+
+
+def make(result: Any = 21) -> tuple[Callable[..., Any], list[str]]:
+    """Return a new function, which no consent is remembered for, and the list of its calls."""
+    ran: list[str] = []
+
+    def warmth(city: str = "Oslo") -> Any:
+        ran.append(city)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return warmth, ran
+
+
+def test_an_allowed_call_runs_and_the_model_reads_its_result(session: Session) -> None:
+    warmth, ran = make()
+    session.consents = ["yes"]
+    answer = session.ask(warmth, call(city='"Rome"'), "It has 21 degrees.")
+    assert (answer.text, ran) == ("It has 21 degrees.", ["Rome"])
+    assert [(one.name, one.arguments, one.result) for one in answer.calls] == [
+        ("warmth", '{"city": "Rome"}', "21")
+    ]
+    assert "<tool_response>\n21\n</tool_response>" in session.last_text
+    assert session.last_text.endswith("How warm is it?")
+    assert "warmth(city='Rome')" in session.questions[0]
+
+
+@pytest.mark.parametrize("consent", ["no", "", "never", "what?"])
+def test_a_refused_call_does_not_run_and_the_model_reads_that(
+    session: Session, consent: str
+) -> None:
+    warmth, ran = make()
+    session.consents = [consent]
+    answer = session.ask(warmth, call(), "I do not know.")
+    assert not ran
+    assert answer.calls[0].result in session.last_text
+    assert "not allow" in answer.calls[0].result
+
+
+@pytest.mark.parametrize(("consent", "num_runs"), [("always", 2), ("never", 0)])
+def test_always_and_never_hold_for_later_calls_of_this_function_alone(
+    session: Session, consent: str, num_runs: int
+) -> None:
+    warmth, ran = make()
+    session.consents = [consent]
+    for _ in range(2):
+        session.ask(warmth, call(), "Done.")
+    assert (len(ran), len(session.questions)) == (num_runs, 1)
+    namesake, ran = make()
+    session.consents = ["no"]
+    session.ask(namesake, call(), "Done.")
+    assert (ran, len(session.questions)) == ([], 2)
+
+
+def test_a_call_that_runs_without_a_question_is_shown(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warmth, ran = make()
+    session.ask(warmth, call(city='"\\u001b[2J"'), "Done.", confirm=False)
+    assert (ran, session.questions) == (["\x1b[2J"], [])
+    assert capsys.readouterr().out == "The model calls warmth(city='\\x1b[2J')\n"
+
+
+def test_nothing_runs_if_nobody_can_be_asked(session: Session) -> None:
+    warmth, ran = make()
+    with pytest.raises(NotAllowedError, match="confirm=False"):
+        session.ask(warmth, call())
+    assert not ran
+
+
+def test_nothing_is_asked_in_another_thread(session: Session) -> None:
+    warmth, ran = make()
+    errors: list[JupyterLLMError] = []
+
+    def ask() -> None:
+        try:
+            session.ask(warmth, call())
+        except JupyterLLMError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert isinstance(errors[0], OptionError)
+    assert not ran
+
+
+def test_an_interrupt_in_a_function_ends_the_prompt(session: Session) -> None:
+    warmth, _ = make(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        session.ask(warmth, call(), confirm=False)
+
+
+def test_an_error_of_a_function_is_its_result(session: Session) -> None:
+    warmth, _ = make(ValueError("no\nnetwork"))
+    answer = session.ask(warmth, call(), "Not today.", confirm=False)
+    assert (answer.text, answer.calls[0].result) == ("Not today.", "ValueError: no network")
+
+
+def test_a_call_that_was_cut_off_does_not_run(session: Session) -> None:
+    warmth, ran = make()
+    answer = session.ask(warmth, call(city='"Rome"')[:60], confirm=False)
+    assert (ran, answer.calls) == ([], ())
+
+
+def test_a_model_that_repeats_its_call_has_to_answer(session: Session) -> None:
+    warmth, ran = make()
+    answer = session.ask(warmth, call(), call(), "21 degrees.", confirm=False)
+    assert (answer.text, ran) == ("21 degrees.", ["Oslo"])
+
+
+def test_rounds_of_calls_are_bounded(session: Session) -> None:
+    warmth, ran = make()
+    calls = [call(city=f'"{number}"') for number in range(20)]
+    answer = session.ask(warmth, *calls, confirm=False)
+    assert len(ran) == len(answer.calls) == 8
+    assert len(session.engine.requests) == 9
+
+
+def test_several_calls_of_one_answer_run_in_order(session: Session) -> None:
+    warmth, ran = make()
+    session.ask(warmth, call(city='"A"') + "\n" + call(city='"B"'), "Done.", confirm=False)
+    assert ran == ["A", "B"]
+
+
+@pytest.mark.parametrize("options", [{"choices": ["a", "b"]}, {"raw": True}])
+def test_a_shape_or_raw_text_with_tools_is_refused(
+    session: Session, options: dict[str, Any]
+) -> None:
+    with pytest.raises(OptionError, match="tools="):
+        session.ask(make()[0], **options)
+    assert not session.engine.requests
