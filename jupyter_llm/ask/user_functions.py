@@ -9,6 +9,7 @@ from reprlib import Repr
 from typing import Any
 
 from jupyter_llm.ask.tools import Tool, ToolCall
+from jupyter_llm.common.controls import plain
 from jupyter_llm.errors import OptionError
 
 _MOST_CHARS = 4000  # of a result
@@ -66,12 +67,15 @@ class UserFunction:
 
 
 def arguments_text(call: ToolCall) -> str:
-    """Return the arguments of a call for the user: bounded, and without control characters."""
+    """Return all arguments of a call for the user, without control characters.
+
+    The text is not cut, because the user consents to what it shows. The token limit bounds it.
+    """
     try:
         arguments = json.loads(call.arguments or "{}")
-        return ", ".join(f"{name}={_REPR.repr(value)}" for name, value in arguments.items())
+        return plain(", ".join(f"{name}={value!r}" for name, value in arguments.items()))
     except (ValueError, AttributeError, RecursionError):
-        return _REPR.repr(call.arguments)
+        return repr(call.arguments)
 
 
 def result_text(value: object) -> str:

@@ -74,6 +74,14 @@ def test_an_allowed_call_runs_and_the_model_reads_its_result(session: Session) -
     assert "warmth(city='Rome')" in session.questions[0]
 
 
+def test_a_long_argument_is_shown_whole_before_it_is_allowed(session: Session) -> None:
+    warmth, _ = make()
+    city = "a" * 600 + "; the end"
+    session.consents = ["no"]
+    session.ask(warmth, call(city=f'"{city}"'), "Done.", max_tokens=1000)
+    assert city in session.questions[0]
+
+
 @pytest.mark.parametrize("consent", ["no", "", "never", "what?"])
 def test_a_refused_call_does_not_run_and_the_model_reads_that(
     session: Session, consent: str
