@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.tools import CallReader, ToolCall, ToolUse, call_message, result_message
-from jupyter_llm.ask.user_functions import UserFunction, arguments_text, user_functions
+from jupyter_llm.ask.user_functions import UserFunction, arguments_text
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message, raw_text
 from jupyter_llm.errors import NotAllowedError, OptionError
@@ -67,8 +67,9 @@ def answer_with_tools(
     NotAllowedError
         If the user must be asked, and nobody can answer.
     """
-    named = user_functions(functions)
-    use = ToolUse(tools=[one.tool for one in named.values()])
+    offered = [UserFunction(function) for function in functions]
+    use = ToolUse(tools=[one.tool for one in offered])
+    named = {one.tool.name: one for one in offered}
     prompt = question.request.prompt
     if question.shape is not None or not isinstance(prompt, tuple):
         raise OptionError("tools= are for chat prompts without a shape (schema=, choices=, …).")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from reprlib import Repr
 from typing import Any
 
 from jupyter_llm.ask.tools import Tool, ToolCall
-from jupyter_llm.common.controls import plain
+from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.errors import OptionError
 
 _MOST_CHARS = 4000  # of a result
@@ -42,9 +42,7 @@ class UserFunction:
             raise OptionError(f"{name}() cannot be a tool: it takes no arguments by their names.")
         text = inspect.cleandoc(function.__doc__ or "")
         self.function = function
-        self.tool = Tool(
-            name=name, description=" ".join(text.split("\n\n")[0].split()), parameters=schema
-        )
+        self.tool = Tool(name=name, description=one_line(text.split("\n\n")[0]), parameters=schema)
 
     def result(self, call: ToolCall) -> str:
         """Run a call, and return its result or its error as a bounded text.
@@ -60,10 +58,10 @@ class UserFunction:
             return result_text(self._adapter.validate_python(ArgsKwargs((), arguments)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 the model reads it
             try:
-                lines = " ".join(str(error).split())
+                reason = one_line(str(error))
             except Exception:  # noqa: BLE001 a bad __str__
-                lines = ""
-            return result_text(f"{type(error).__name__}: {lines}".rstrip(": "))
+                reason = ""
+            return result_text(f"{type(error).__name__}: {reason}".rstrip(": "))
 
 
 def arguments_text(call: ToolCall) -> str:
@@ -84,13 +82,3 @@ def result_text(value: object) -> str:
     if len(text) <= _MOST_CHARS:
         return text
     return f"{text[:_MOST_CHARS]}\n({len(text) - _MOST_CHARS:,} more characters)"
-
-
-def user_functions(functions: Iterable[Callable[..., Any]]) -> dict[str, UserFunction]:
-    """Return functions by the names of their tools; `OptionError` if a name is there twice."""
-    named: dict[str, UserFunction] = {}
-    for function in functions:
-        one = UserFunction(function)
-        if named.setdefault(one.tool.name, one) is not one:
-            raise OptionError(f"Two tools have the name {one.tool.name}.")
-    return named

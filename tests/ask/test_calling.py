@@ -187,3 +187,8 @@ def test_a_shape_or_raw_text_with_tools_is_refused(
     with pytest.raises(OptionError, match="tools="):
         session.ask(make()[0], **options)
     assert not session.engine.requests
+
+
+def test_two_functions_of_one_name_are_refused(session: Session) -> None:
+    with pytest.raises(OptionError, match="Two tools have the name warmth"):
+        session.llm("How warm is it?", tools=[make()[0], make()[0]])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jupyter_llm.ask.tools import ToolCall
-from jupyter_llm.ask.user_functions import UserFunction, user_functions
+from jupyter_llm.ask.user_functions import UserFunction
 from jupyter_llm.errors import OptionError
 
 
@@ -81,8 +81,3 @@ async def later() -> None: ...
 def test_what_a_model_cannot_call_is_refused(function: Any) -> None:
     with pytest.raises(OptionError):
         UserFunction(function)
-
-
-def test_two_functions_of_one_name_are_refused() -> None:
-    with pytest.raises(OptionError, match="Two tools have the name add"):
-        user_functions([add, add])
