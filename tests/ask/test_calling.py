@@ -192,3 +192,9 @@ def test_a_shape_or_raw_text_with_tools_is_refused(
 def test_two_functions_of_one_name_are_refused(session: Session) -> None:
     with pytest.raises(OptionError, match="Two tools have the name warmth"):
         session.llm("How warm is it?", tools=[make()[0], make()[0]])
+
+
+def test_a_function_in_place_of_a_list_is_refused(session: Session) -> None:
+    function: Any = make()[0]
+    with pytest.raises(OptionError, match="list of functions"):
+        session.llm("How warm is it?", tools=function)
