@@ -15,7 +15,6 @@ from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
 from jupyter_llm.engine.request import chat_prompt, check_text, check_texts, several
-from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.path import NotebookIdentity
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
@@ -248,9 +247,6 @@ class Prompts(Models):
     def __call__(
         self,
         prompt: str,
-        *,
-        tools: Iterable[Callable[..., Any]] = (),
-        confirm: bool = True,
         **options: Any,
     ) -> Any:
         """Answer one prompt, without a memory of others.
@@ -272,15 +268,7 @@ class Prompts(Models):
         NotAllowedError
             A call needs your consent, and nobody can be asked.
         """
-        if callable(tools):
-            raise OptionError("tools= is a list of functions. Put the function into a list: [f].")
-        if not (functions := tuple(tools)):
-            return self.stream(prompt, **options).result()
-        from jupyter_llm.ask.calling import answer_with_tools
-
-        engine = self.current.get(options.pop("model", None))
-        question = self._question(prompt, options)
-        return answer_with_tools(question, functions, engine, self.answers, confirm=confirm)
+        return self.stream(prompt, **options).result()
 
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.ask.asking import ask
-from jupyter_llm.ask.tools import CallReader, ToolCall, ToolUse, call_message, result_message
+from jupyter_llm.ask.tools import CallReader, ToolCall, call_message, result_message
 from jupyter_llm.ask.user_functions import UserFunction, arguments_text
-from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.completion import Chunk, Completion
 from jupyter_llm.engine.request import Message, raw_text
+from jupyter_llm.engine.stream import PartedStream
 from jupyter_llm.errors import NotAllowedError, OptionError
 
 if TYPE_CHECKING:
     from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.ask.question import Question
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.request import Request
 
 _MOST_ROUNDS = 8  # of calls, for one prompt
 _REFUSED = "The user does not allow this call."
@@ -42,69 +45,75 @@ class ToolAnswer(Completion):
     calls: tuple[FunctionCall, ...] = ()
 
 
-def answer_with_tools(
-    question: Question[Any],
-    functions: Iterable[Callable[..., Any]],
-    engine: Engine,
-    answers: AnswerLog,
-    *,
-    confirm: bool,
-) -> ToolAnswer:
-    """Answer a question; the model may call functions and reads their results.
+class ToolStream(PartedStream):
+    """An answer for which a model may call functions of the user; its text has no calls.
 
-    The functions run in this thread. After eight rounds of calls, or if the model repeats its
-    calls, it has to answer in words.
-
-    Parameters
-    ----------
-    confirm : bool
-        Whether to ask the user before each call.
+    The functions run in the thread that reads the chunks. After eight rounds of calls, or if the
+    model repeats its calls, it has to answer in words.
 
     Raises
     ------
     OptionError
-        If the question has a shape or is raw text, or a function cannot be a tool.
+        The user must be asked, and the thread is not the main one.
     NotAllowedError
-        If the user must be asked, and nobody can answer.
+        The user must be asked, and nobody can answer.
     """
-    offered = [UserFunction(function) for function in functions]
-    use = ToolUse(tools=[one.tool for one in offered])
-    named = {one.tool.name: one for one in offered}
-    prompt = question.request.prompt
-    if question.shape is not None or not isinstance(prompt, tuple):
-        raise OptionError("tools= are for chat prompts without a shape (schema=, choices=, …).")
-    if confirm and threading.current_thread() is not threading.main_thread():
-        raise OptionError("Call llm(…, tools=…) in the main thread, where it can ask you.")
-    messages, calls = use.described(prompt), list[FunctionCall]()
-    num_rounds, is_last = 0, False
-    while True:
-        constraint = use.words() if is_last else use.constraint()
-        request = replace(question.request, prompt=messages, constraint=constraint)
-        completion = ask(engine, request, question.origin, answers).result()
-        text, asked = _read(completion, named)
-        if not asked or is_last:
-            break
-        num_rounds += 1
-        made = {(one.name, one.arguments) for one in calls}
-        is_repeated = all((one.name, one.arguments) in made for one in asked)
-        is_last = is_repeated or num_rounds == _MOST_ROUNDS
-        if is_repeated:
-            continue
-        results = [_result(named[one.name], one, confirm=confirm) for one in asked]
-        for one, result in zip(asked, results, strict=True):
-            calls.append(FunctionCall(one.name, one.arguments, result))
-        # Small models call again instead of answering unless the prompt follows the results.
-        again = f"{result_message(results).content}\n\n{raw_text(question.prompt)}"
-        messages = (*messages, call_message(text, asked), Message("user", again))
-    values = {one.name: getattr(completion, one.name) for one in fields(completion)}
-    return ToolAnswer(**values | {"text": text}, calls=tuple(calls))
 
+    def __init__(
+        self, question: Question[Any], request: Request, engine: Engine, answers: AnswerLog
+    ) -> None:
+        super().__init__(request)
+        assert question.tools is not None
+        self._tools, self._question = question.tools, question
+        self._engine, self._answers = engine, answers
+        self._calls: list[FunctionCall] = []
 
-def _read(completion: Completion, names: Iterable[str]) -> tuple[str, list[ToolCall]]:
-    """Return an answer's text and its complete calls."""
-    reader = CallReader(names)
-    text, _ = reader.feed(completion.text, is_last=True)
-    return text, reader.calls[:-1] if reader.is_within else reader.calls
+    def _parts(self, tick_s: float | None) -> Iterator[Chunk]:
+        tools, num_rounds, is_last = self._tools, 0, False
+        if tools.confirm and threading.current_thread() is not threading.main_thread():
+            raise OptionError("Read an answer with tools= in the main thread, where it can ask.")
+        assert isinstance(self._first.prompt, tuple)
+        messages = tools.use.described(self._first.prompt)
+        while True:
+            constraint = tools.use.words() if is_last else tools.use.constraint()
+            self.request = replace(self._first, prompt=messages, constraint=constraint)
+            text, asked = yield from self._read(tick_s)
+            if not asked or is_last or self._is_over:
+                break
+            num_rounds += 1
+            made = {(one.name, one.arguments) for one in self._calls}
+            is_repeated = all((one.name, one.arguments) in made for one in asked)
+            is_last = is_repeated or num_rounds == _MOST_ROUNDS
+            if is_repeated:
+                continue
+            results = [_result(tools.named[one.name], one, confirm=tools.confirm) for one in asked]
+            for one, result in zip(asked, results, strict=True):
+                self._calls.append(FunctionCall(one.name, one.arguments, result))
+            # Small models call again instead of answering unless the prompt follows the results.
+            again = f"{result_message(results).content}\n\n{raw_text(self._question.prompt)}"
+            messages = (*messages, call_message(text, asked), Message("user", again))
+
+    def _read(self, tick_s: float | None) -> Generator[Chunk, None, tuple[str, list[ToolCall]]]:
+        """Have a part written, yield its text, and return that and its complete calls."""
+        reader, before = CallReader(self._tools.named), self.written
+        gap = "\n\n" if before else ""
+        with ask(self._engine, self.request, self._question.origin, self._answers) as stream:
+            self._stream = stream
+            for chunk in chain(stream.chunks(tick_s), (None,)):
+                text, _ = reader.feed(chunk.text if chunk else "", is_last=chunk is None)
+                if text:
+                    self._texts.append(gap + text)
+                    text, gap = gap + text, ""
+                yield Chunk(text, chunk.reasoning if chunk else "")
+            completion = stream.result()
+        values = {one.name: getattr(completion, one.name) for one in fields(completion)}
+        values["text"] = self.written
+        if before:  # the record is of the last part alone
+            values["provenance"] = None
+        self._completion = ToolAnswer(**values, calls=tuple(self._calls))
+        self._num_tokens += completion.usage.completion_tokens
+        calls = reader.calls[:-1] if reader.is_within else reader.calls
+        return self.written[len(before) :].strip(), calls
 
 
 def _result(one: UserFunction, call: ToolCall, *, confirm: bool) -> str:

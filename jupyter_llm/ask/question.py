@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.asking import Origin
     from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.ask.shape import Shape
+    from jupyter_llm.ask.user_functions import UserTools
     from jupyter_llm.engine.base import BulkEngine, Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.constraint import Constraint
@@ -72,7 +73,8 @@ class Question(Generic[T]):
     that the prompt includes. `raw`: the model continues the text, without a chat template.
     `retries`: how often to ask again for a value that the validator of the shape refuses.
     `refused`: the turns after the prompt: each such answer and the request for another.
-    `is_kept`: whether the prompt and its answer may be written to the disk.
+    `is_kept`: whether the prompt and its answer may be written to the disk. `tools`: the functions
+    that the model may call.
     """
 
     prompt: str | RawPrompt
@@ -86,13 +88,14 @@ class Question(Generic[T]):
     refused: tuple[Message, ...] = ()
     is_kept: bool = True
     origin: Origin = "cell"
+    tools: UserTools | None = None
 
     @classmethod
     def of(
         cls,
         prompt: str | RawPrompt,
         options: Mapping[str, Any],
-        names: Iterable[str] = ("system", "raw", "retries"),
+        names: Iterable[str] = ("system", "raw", "retries", "tools", "confirm"),
     ) -> Self:
         """Return a question with a user's options; `OptionError` if one is invalid.
 
@@ -100,6 +103,11 @@ class Question(Generic[T]):
         """
         given = dict(options)
         own = {name: given.pop(name) for name in names if name in given}
+        functions, confirm = own.pop("tools", ()), own.pop("confirm", True)
+        if callable(functions) or (functions := tuple(functions)):
+            from jupyter_llm.ask.user_functions import UserTools
+
+            own["tools"] = UserTools(functions, confirm=confirm)
         shaping = {name: given.pop(name, None) for name in SHAPING}
         if any(value is not None for value in shaping.values()):
             from jupyter_llm.ask.shape import shape_of  # brings Pydantic
@@ -114,6 +122,8 @@ class Question(Generic[T]):
         is_chat = isinstance(chat_prompt(self.prompt, raw=self.raw), tuple)
         if self.shape is not None:
             self.shape.instruction_with(self.params)  # refuses options that the shape forbids
+        if self.tools is not None and (self.shape is not None or not is_chat):
+            raise OptionError("tools= are for chat prompts without a shape (schema=, choices=, …).")
         is_count = type(self.retries) is int and self.retries >= 0
         if not is_count or (self.retries and not (is_chat and self.shape is not None)):
             raise OptionError("retries= is a whole number, for chat prompts with a shape.")
@@ -171,7 +181,7 @@ class Question(Generic[T]):
         """Let an engine answer; the answer is logged if the rule of the origin says so."""
         question = self.bound()
         request = question.request
-        stream = ask(engine, request, self.origin, answers)
+        stream = question.begin(engine, request, answers)
         if question.shape is None:
             return stream
 
@@ -180,12 +190,21 @@ class Question(Generic[T]):
 
         return ShapedStream(stream, question.shape, request, engine, follow)
 
+    def begin(self, engine: Engine, request: Request, answers: AnswerLog) -> Stream:
+        """Let an engine answer a request that was made from the question, as a text."""
+        if self.tools is None:
+            return ask(engine, request, self.origin, answers)
+        from jupyter_llm.ask.calling import ToolStream
+
+        return ToolStream(self, request, engine, answers)
+
     async def wait(
         self, engine_of: Callable[[], Engine], answers: AnswerLog
     ) -> Completion | ShapedAnswer[T]:
         """Await the answer without blocking the event loop; to cancel the task stops the model."""
         import asyncio
 
+        self.check_without_tools()
         engine, question = await asyncio.to_thread(engine_of), self.bound()
         while True:
             asked = question.request, question.origin, answers
@@ -195,6 +214,14 @@ class Question(Generic[T]):
                 return question.answer(completion, engine)
             except ShapeError as error:
                 question = question.again(error)
+
+    def check_without_tools(self) -> None:
+        """Raise `OptionError` if the question has functions, which its reader would have to run."""
+        if self.tools is not None:
+            raise OptionError(
+                "tools= (--tools) are for one prompt that is answered in words: "
+                "llm(…), llm.stream(…), a chat or %%llm."
+            )
 
     def answer(self, completion: Completion, engine: BulkEngine) -> Completion | ShapedAnswer[T]:
         """Read a completion as the answer; the question must be `bound`."""
@@ -206,6 +233,8 @@ class Question(Generic[T]):
 def answer_all(engine: BulkEngine, questions: Sequence[Question[Any]]) -> list[Any]:
     """Answer questions in one batch and in order; refused values are asked for again."""
     latest = [question.bound() for question in questions]
+    for question in questions[:1]:
+        question.check_without_tools()
 
     def read(number: int, completion: Completion) -> Any:
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from reprlib import Repr
 from typing import Any
 
-from jupyter_llm.ask.tools import Tool, ToolCall
+from jupyter_llm.ask.tools import Tool, ToolCall, ToolUse
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.errors import OptionError
 
@@ -62,6 +62,19 @@ class UserFunction:
             except Exception:  # noqa: BLE001 a bad __str__
                 reason = ""
             return result_text(f"{type(error).__name__}: {reason}".rstrip(": "))
+
+
+class UserTools:
+    """The functions that a model may call for a prompt; `confirm`: the user is asked before."""
+
+    def __init__(self, functions: Iterable[Callable[..., Any]], *, confirm: bool = True) -> None:
+        """Raise `OptionError` if a model cannot call one of the functions."""
+        if callable(functions):
+            raise OptionError("tools= is a list of functions. Put the function into a list: [f].")
+        offered = [UserFunction(function) for function in functions]
+        self.use = ToolUse(tools=[one.tool for one in offered])
+        self.named = {one.tool.name: one for one in offered}
+        self.confirm = confirm
 
 
 def arguments_text(call: ToolCall) -> str:

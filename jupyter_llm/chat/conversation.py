@@ -9,7 +9,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, overload
 
 from jupyter_llm.ask.answer import ShapedStream
-from jupyter_llm.ask.asking import ask
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.branches import Place, Sending
 from jupyter_llm.chat.budget import ContextMode
@@ -124,7 +123,7 @@ class Chat(ChatTurns):
         watchers.
         """
         with self.sending(question, show_progress) as sending:
-            stream = ask(sending.engine, sending.request, question.origin, self._answers)
+            stream = sending.question.begin(sending.engine, sending.request, self._answers)
             sent = replace(sending, future=stream.future, stream=weakref.ref(stream))
             self._take_in(sent, on_begin)
         return stream, sending

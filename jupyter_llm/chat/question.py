@@ -26,6 +26,7 @@ _MAX_VARIABLE_CHARS = 1600  # of all summaries that a prompt includes: about 500
 _OPTIONS = (  # that users may give, besides those of sampling and of a shape
     *("model", "system", "params", "is_kept", "is_new", "cell", "after", "continues", "by"),
     *("context", "vars", "named", "about", "attachments", "raw", "before", "retries"),
+    *("tools", "confirm"),
 )
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
@@ -91,6 +92,7 @@ class ChatQuestion(Question[Any]):
 
     def for_code(self) -> ChatQuestion:
         """Return the same prompt as a request for the code of a cell."""
+        self.check_without_tools()
         return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
     def referenced_cells(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:

@@ -7,10 +7,12 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Self
 
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted
+from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import EngineError, JupyterLLMError
 
 # Seconds that an interrupt waits for the engine's last text. The engine stops a batch within
@@ -188,6 +190,110 @@ class Stream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.cancel()
+
+
+class PartedStream(Stream):
+    """An answer in several parts, each a request: whoever reads the answer sends them.
+
+    `request` is that of the last part. The result is the last part, with the tokens of all. If the
+    last reference is dropped before the end, `future` has `PromptInterrupted`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.future: Future[Completion] = Future()
+        self.request = self._first = request
+        self._texts: list[str] = []
+        self._num_tokens = 0
+        self._is_over = False
+        self._stream: Stream | None = None
+        self._completion: Completion | None = None
+        weakref.finalize(self, _abandon, self.future).atexit = False
+
+    def _parts(self, tick_s: float | None) -> Iterator[Chunk]:
+        """Write the parts: yield their chunks, and note the texts, tokens and last completion."""
+        raise NotImplementedError
+
+    @property
+    def written(self) -> str:
+        """The text so far."""
+        return "".join(self._texts)
+
+    @property
+    def reasoning(self) -> str:
+        """The thoughts before the text of the present part."""
+        return self._stream.reasoning if self._stream is not None else ""
+
+    @property
+    def progress(self) -> Progress:
+        """The progress of the part that is written now."""
+        return self._stream.progress if self._stream is not None else Progress(state="waiting")
+
+    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
+        """Yield the chunks, and an empty one after every `tick_s` seconds without one."""
+        try:
+            yield from self._parts(tick_s)
+        except KeyboardInterrupt:
+            raise self.interrupt() from None
+        except GeneratorExit:
+            self.interrupt()
+            raise
+        except Exception as error:
+            self._fail(error)
+            raise
+        finally:
+            self._close()
+        self._finish()
+
+    def result(self, timeout: float | None = None) -> Completion:  # noqa: ARG002
+        """Write to the end, and return the last part."""
+        if not self.future.done():
+            for _ in self.chunks():
+                pass
+        return self.future.result()
+
+    def cancel(self) -> None:
+        """Stop writing."""
+        self._is_over = True
+        self._close()
+
+    def interrupt(self) -> PromptInterrupted:
+        """Cancel, and return the exception that carries the text so far."""
+        last = self._stream.interrupt().completion if self._stream is not None else None
+        self.cancel()
+        if last is not None and not self.future.done():
+            self.request = self._first
+            self._num_tokens += last.usage.completion_tokens
+            self._completion = replace(last, text=self.written, finish_reason="cancelled")
+        if self._completion is None:
+            self._fail(PromptInterrupted())
+            return PromptInterrupted()
+        return PromptInterrupted(self._finish())
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def _finish(self) -> Completion:
+        """Return the result, which ends `future` unless it has ended."""
+        if self.future.done() and self.future.exception() is None:
+            return self.future.result()
+        assert self._completion is not None
+        last = self._completion
+        usage = replace(last.usage, completion_tokens=self._num_tokens)
+        reason = "cancelled" if self._is_over else last.finish_reason
+        completion = replace(last, usage=usage, finish_reason=reason, token_ids=None)
+        if not self.future.done():
+            self.future.set_result(completion)
+        return completion
+
+
+def _abandon(future: Future[Completion]) -> None:
+    with suppress(InvalidStateError):
+        future.set_exception(PromptInterrupted())
 
 
 def _cancel_running(feed: StreamFeed, cancel: Callable[[], object]) -> None:

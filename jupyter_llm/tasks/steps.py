@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted
-from jupyter_llm.engine.stream import Stream
+from jupyter_llm.engine.completion import Chunk, PromptInterrupted
+from jupyter_llm.engine.stream import PartedStream
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.failures.failure import reported_failure
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.request import Request
+    from jupyter_llm.engine.stream import Stream
     from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.tries import Tries
 
@@ -165,7 +165,7 @@ def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
     return Steps(answer=answer, steps=tuple(found), changes=tuple(changes.values()))
 
 
-class StepStream(Stream):
+class StepStream(PartedStream):
     """A draft whose paragraphs run in a chain as they are written; its text is what ran.
 
     Rules mend a paragraph that raises, or else the model writes it again at a higher temperature,
@@ -178,85 +178,22 @@ class StepStream(Stream):
     """
 
     def __init__(self, engine: Engine, request: Request, tries: Tries, contract: Contract) -> None:
-        self.future: Future[Completion] = Future()
-        self.request = self._first = request
+        super().__init__(request)
         self.mends: list[str] = []
         self._engine, self._tries, self._contract = engine, tries, contract
         self._chain = tries.chain(lambda names: {one: _kind(names, one) for one in contract.types})
         self._kinds: dict[str, str] = {}
-        self._texts: list[str] = []
         self._is_blind = self._chain is None
-        self._num_tokens = 0
-        self._is_over = False
-        self._stream: Stream | None = None
-        self._completion: Completion | None = None
-
-    @property
-    def written(self) -> str:
-        """The text so far."""
-        return "".join(self._texts)
-
-    @property
-    def reasoning(self) -> str:
-        """The thoughts before the text."""
-        return self._stream.reasoning if self._stream is not None else ""
-
-    @property
-    def progress(self) -> Progress:
-        """The progress of the part that is written now."""
-        return self._stream.progress if self._stream is not None else Progress(state="waiting")
-
-    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
-        """Yield the paragraphs that ran, and an empty chunk after every `tick_s` without one."""
-        try:
-            yield from map(Chunk, self._parts(tick_s))
-        except KeyboardInterrupt:
-            raise self.interrupt() from None
-        finally:
-            self._close()
-        self._finish()
-
-    def result(self, timeout: float | None = None) -> Completion:  # noqa: ARG002
-        """Write to the end, and return the last part."""
-        if not self.future.done():
-            for _ in self.chunks():
-                pass
-        return self.future.result()
-
-    def cancel(self) -> None:
-        """Stop writing, and end the copies."""
-        self._is_over = True
-        self._close()
 
     def _close(self) -> None:
-        if self._stream is not None:
-            self._stream.cancel()
+        super()._close()
         if self._chain is not None:
             self._chain.close()
 
-    def interrupt(self) -> PromptInterrupted:
-        """Cancel, and return the exception that carries what ran."""
-        if self._stream is None:
-            self.cancel()
-            return PromptInterrupted()
-        last = self._stream.interrupt().completion
-        self.cancel()
-        if last is not None and not self.future.done():
-            self.request = self._first
-            self._num_tokens += last.usage.completion_tokens
-            self._completion = replace(last, text=self.written, finish_reason="cancelled")
-        return PromptInterrupted(self._finish() if self._completion is not None else None)
+    def _parts(self, tick_s: float | None) -> Iterator[Chunk]:
+        return map(Chunk, self._paragraphs(tick_s))
 
-    def _finish(self) -> Completion:
-        if not self.future.done():
-            assert self._completion is not None
-            last = self._completion
-            usage = replace(last.usage, completion_tokens=self._num_tokens)
-            reason = "cancelled" if self._is_over else last.finish_reason
-            self.future.set_result(replace(last, usage=usage, finish_reason=reason, token_ids=None))
-        return self.future.result()
-
-    def _parts(self, tick_s: float | None) -> Iterator[str]:
+    def _paragraphs(self, tick_s: float | None) -> Iterator[str]:
         """Yield what runs; have what failed written again, and names bound that are missing."""
         request, num_redrawn, is_binding = self._first, 0, False
         while (outcome := (yield from self._read(request, tick_s))) != "done":

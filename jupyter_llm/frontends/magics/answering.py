@@ -135,6 +135,8 @@ def preview(chat: Chat, question: ChatQuestion, options: Options, view: View) ->
     engine = chat.current.get(question.model, show=view.progress)
     sent = chat.preview(engine, question)
     prompt = sent.prompt
+    if question.tools is not None and isinstance(prompt, tuple):
+        prompt = question.tools.use.described(prompt)
     begin = ANSWER_PREFIX if options.format == "code" and isinstance(prompt, tuple) else ""
     think = replace(sent.request, answer_prefix=begin).think
     if engine.info.host and isinstance(prompt, tuple):  # only the server knows the template

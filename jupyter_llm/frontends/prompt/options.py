@@ -100,6 +100,13 @@ class Options:
     grammar: str | None = option(
         "--grammar", "TEXT", "answer by a grammar of Lark's kind, or the variable with it"
     )
+    tools: str | None = option(
+        "--tools",
+        "F,G",
+        "functions that the model may call; you are asked before each call",
+        convert=_variables,
+        expects="functions such as f,g",
+    )
     map: str | None = option(
         "--map", "ROWS", "ask for each row of a column or frame, which {{…}} names"
     )

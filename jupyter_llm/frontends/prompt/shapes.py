@@ -1,19 +1,24 @@
-"""Reads the shape of an answer from options: a variable's name, or the short form."""
+"""Reads the shape of an answer, or functions to call, from options: names, or the short form."""
 
 from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from jupyter_llm.ask.question import SHAPING
 from jupyter_llm.ask.shape import Shape
 from jupyter_llm.common.expressions import evaluated
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.tokens import NUM_OTHERS
-from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.frontends.prompt.options import SAMPLING, Options
+
+if TYPE_CHECKING:
+    from jupyter_llm.ask.user_functions import UserTools
 
 _NAMES = ", ".join(f"--{name}" for name in SHAPING)
 
@@ -73,6 +78,24 @@ def written_shape(
     from jupyter_llm.ask.shape import shape_of  # brings Pydantic
 
     return shape_of(**parameters)
+
+
+def named_tools(
+    names: str | None, namespace: Mapping[str, Any], *, is_draft: bool
+) -> UserTools | None:
+    """Return the functions with these names, separated by commas; None without names."""
+    if not names:
+        return None
+    if is_draft:
+        raise OptionError("Functions are read when the prompt is sent.")
+    from jupyter_llm.ask.user_functions import UserTools
+
+    for name in names.split(","):
+        if name not in namespace:
+            functions = [one for one, value in namespace.items() if inspect.isfunction(value)]
+            hint = nearest(name, functions, "Run the cell that defines it first.")
+            raise MagicUsageError(f"There is no function {name}.", hint)
+    return UserTools([namespace[name] for name in names.split(",")])
 
 
 def _is_shape(name: str, value: object) -> bool:

@@ -30,14 +30,14 @@ from jupyter_llm.frontends.prompt.options import (
     shapes_answer,
     trailing_option,
 )
-from jupyter_llm.frontends.prompt.shapes import check_in_chat, typed_shape
+from jupyter_llm.frontends.prompt.shapes import check_in_chat, named_tools, typed_shape
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.timeline import Snapshot, find_cell
 from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, unknown_ats, without_at
 
 _LITERAL = "-- "
-_OF_PROMPTS = (*SHAPING, "map", "show_tokens", "dry_run")
+_OF_PROMPTS = (*SHAPING, "tools", "map", "show_tokens", "dry_run")
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
 _CHOICES = ("auto", "none")  # of --vars, which else names variables
 _HELP = ("-h", "--help")
@@ -108,8 +108,10 @@ def read(
         prompt = with_names(prompt, options.out)
         parsed.options["format"], options = "code", replace(options, out=None, format="code")
     shape, options = typed_shape(parsed.options, options, namespace, expressions.evaluate)
+    tools = named_tools(options.tools, namespace, is_draft=is_draft)
     if options.map is not None:
-        question = ChatQuestion(prompt=prompt, shape=shape)
+        question = ChatQuestion(prompt=prompt, shape=shape, tools=tools)
+        question.check_without_tools()
         return Typed(question, options, rows=evaluated(options.map, expressions.evaluate))
     mentions = _Mentions.of(prompt, namespace, snapshot, notebook, is_draft=is_draft)
     text = mentions.text(namespace)
@@ -121,7 +123,7 @@ def read(
         *(f"`@{one}` is no variable and stays as typed" for one in mentions.unknown[:1]),
         "`{{` without `}}` stays as typed" if _UNCLOSED.search(mentions.shielded) else "",
     )
-    question = mentions.question(text, options, shape)
+    question = replace(mentions.question(text, options, shape), tools=tools)
     return Typed(question, options, "; ".join(filter(None, remarks)))
 
 
