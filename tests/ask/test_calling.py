@@ -1,5 +1,6 @@
 """A model calls functions of the user, with consent, until it answers in words."""
 
+import asyncio
 import builtins
 import threading
 from collections.abc import Callable
@@ -152,6 +153,71 @@ def test_an_error_of_a_function_is_its_result(session: Session) -> None:
     warmth, _ = make(ValueError("no\nnetwork"))
     answer = session.ask(warmth, call(), "Not today.", confirm=False)
     assert (answer.text, answer.calls[0].result) == ("Not today.", "ValueError: no network")
+
+
+def test_a_stream_has_all_words_and_no_call(session: Session) -> None:
+    warmth, ran = make()
+    session.engine.replies.extend([f"Let me see.\n{call()}", "It has 21 degrees."])
+    stream = session.llm.stream("How warm is it?", tools=[warmth], confirm=False)
+    text = "".join(chunk.text for chunk in stream)
+    assert text == stream.result().text == "Let me see.\n\nIt has 21 degrees."
+    assert ran == ["Oslo"]
+
+
+def test_a_chat_remembers_an_answer_and_shows_no_call(session: Session) -> None:
+    warmth, ran = make()
+    session.engine.replies.extend([call(), "It has 21 degrees.", "Yes."])
+    chat = session.llm.chat("weather")
+    chat("How warm is it?", tools=[warmth], confirm=False)
+    chat("Is that warm?")
+    assert [turn.completion.text for turn in chat.turns] == ["It has 21 degrees.", "Yes."]
+    earlier = messages_of(session.engine.requests[-1].prompt)
+    assert not any("tool_call" in one.content for one in earlier)
+    assert ran == ["Oslo"]
+
+
+def test_an_interrupt_or_an_error_leaves_no_prompt_of_a_chat_unanswered(session: Session) -> None:
+    chat = session.llm.chat("weather")
+    for stop in (KeyboardInterrupt(), NotAllowedError("no")):
+        warmth, _ = make(KeyboardInterrupt())
+        session.engine.replies.extend([call()])
+        is_confirmed = isinstance(stop, NotAllowedError)  # nobody answers
+        with pytest.raises(type(stop)):
+            chat("How warm is it?", tools=[warmth], confirm=is_confirmed)
+        assert not chat.is_answering
+    assert chat.turns == []
+
+
+def test_a_stream_that_nobody_reads_leaves_no_prompt_of_a_chat_unanswered(
+    session: Session,
+) -> None:
+    chat = session.llm.chat("weather")
+    stream = chat.stream("How warm is it?", tools=[make()[0]])
+    assert chat.is_answering
+    del stream
+    assert not chat.is_answering
+
+
+def test_no_call_of_a_cancelled_answer_runs(session: Session) -> None:
+    warmth, ran = make()
+    session.engine.replies.append(call())
+    stream = session.llm.stream("How warm is it?", tools=[warmth], confirm=False)
+    for _ in stream:
+        stream.cancel()
+    assert (stream.result().finish_reason, ran) == ("cancelled", [])
+
+
+def test_the_tokens_of_all_rounds_count(session: Session) -> None:
+    answer = session.ask(make()[0], call(), "Done.", confirm=False)
+    assert answer.usage.completion_tokens == len(call()) + len("Done.")
+
+
+def test_nobody_runs_the_calls_of_many_prompts_or_of_a_task_that_waits(session: Session) -> None:
+    tools: Any = {"tools": [make()[0]]}
+    with pytest.raises(OptionError, match="one prompt"):
+        session.llm.batch(["How warm is it?"], **tools)
+    with pytest.raises(OptionError, match="one prompt"):
+        asyncio.run(session.llm.acomplete("How warm is it?", **tools))
 
 
 def test_a_call_that_was_cut_off_does_not_run(session: Session) -> None:
