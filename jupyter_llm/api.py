@@ -273,6 +273,15 @@ class Prompts(Models):
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...
     @overload
+    def stream(
+        self,
+        prompt: str,
+        *,
+        tools: Iterable[Callable[..., Any]],
+        confirm: bool = ...,
+        **options: Unpack[PromptOptions],
+    ) -> Stream: ...
+    @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]) -> ShapedStream[Any]: ...
     def stream(self, prompt: AnyPrompt, *, model: str | None = None, **options: Any) -> Any:
         """Answer one prompt piece by piece: iterate over the chunks.
