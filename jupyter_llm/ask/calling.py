@@ -8,18 +8,14 @@ from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.tools import CallReader, ToolCall, call_message, result_message
-from jupyter_llm.ask.user_functions import UserFunction, arguments_text
+from jupyter_llm.ask.user_functions import UserFunction, UserTools, arguments_text
 from jupyter_llm.engine.completion import Chunk, Completion
-from jupyter_llm.engine.request import Message, raw_text
-from jupyter_llm.engine.stream import PartedStream
+from jupyter_llm.engine.request import Message
+from jupyter_llm.engine.stream import PartedStream, Stream
 from jupyter_llm.errors import NotAllowedError, OptionError
 
 if TYPE_CHECKING:
-    from jupyter_llm.ask.log import AnswerLog
-    from jupyter_llm.ask.question import Question
-    from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.request import Request
 
 _MOST_ROUNDS = 8  # of calls, for one prompt
@@ -48,8 +44,9 @@ class ToolAnswer(Completion):
 class ToolStream(PartedStream):
     """An answer for which a model may call functions of the user; its text has no calls.
 
-    The functions run in the thread that reads the chunks. After eight rounds of calls, or if the
-    model repeats its calls, it has to answer in words.
+    `prompt` is repeated after the results of calls. `ask` sends the request of a part. The
+    functions run in the thread that reads the chunks. After eight rounds of calls, or if the model
+    repeats its calls, it has to answer in words.
 
     Raises
     ------
@@ -60,12 +57,10 @@ class ToolStream(PartedStream):
     """
 
     def __init__(
-        self, question: Question[Any], request: Request, engine: Engine, answers: AnswerLog
+        self, prompt: str, tools: UserTools, request: Request, ask: Callable[[Request], Stream]
     ) -> None:
         super().__init__(request)
-        assert question.tools is not None
-        self._tools, self._question = question.tools, question
-        self._engine, self._answers = engine, answers
+        self._prompt, self._tools, self._ask = prompt, tools, ask
         self._calls: list[FunctionCall] = []
 
     def _parts(self, tick_s: float | None) -> Iterator[Chunk]:
@@ -90,14 +85,14 @@ class ToolStream(PartedStream):
             for one, result in zip(asked, results, strict=True):
                 self._calls.append(FunctionCall(one.name, one.arguments, result))
             # Small models call again instead of answering unless the prompt follows the results.
-            again = f"{result_message(results).content}\n\n{raw_text(self._question.prompt)}"
+            again = f"{result_message(results).content}\n\n{self._prompt}"
             messages = (*messages, call_message(text, asked), Message("user", again))
 
     def _read(self, tick_s: float | None) -> Generator[Chunk, None, tuple[str, list[ToolCall]]]:
         """Have a part written, yield its text, and return that and its complete calls."""
         reader, before = CallReader(self._tools.named), self.written
         gap = "\n\n" if before else ""
-        with ask(self._engine, self.request, self._question.origin, self._answers) as stream:
+        with self._ask(self.request) as stream:
             self._stream = stream
             for chunk in chain(stream.chunks(tick_s), (None,)):
                 text, _ = reader.feed(chunk.text if chunk else "", is_last=chunk is None)

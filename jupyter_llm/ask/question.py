@@ -196,7 +196,10 @@ class Question(Generic[T]):
             return ask(engine, request, self.origin, answers)
         from jupyter_llm.ask.calling import ToolStream
 
-        return ToolStream(self, request, engine, answers)
+        def ask_part(part: Request) -> Stream:
+            return ask(engine, part, self.origin, answers)
+
+        return ToolStream(raw_text(self.prompt), self.tools, request, ask_part)
 
     async def wait(
         self, engine_of: Callable[[], Engine], answers: AnswerLog
