@@ -83,7 +83,7 @@ test("what fails says why", async () => {
 test("what is ended is cancelled, and what comes of it later is nobody's", async () => {
   task.begin();
   task.end();
-  const waits = ["keep_proposal", { task: task.id, waiting: null }];
+  const waits = ["keep_proposal", { task: task.id, waiting: null, is_accepted: false }];
   assert.deepEqual(kernel.asked.slice(1), [["stop", { target: "page-1" }], waits]);
   await kernel.say({ type: "reply", id: "page-1", value: PROPOSAL });
   await kernel.say({

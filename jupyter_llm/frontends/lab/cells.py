@@ -27,7 +27,7 @@ class PageCells(Drafting):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, lambda draft, cell: cell_prompt(draft.text, cell))
-        self._proposals = session.proposals
+        self._session, self._proposals = session, session.proposals
 
     @call("at once")
     def open_proposals(self) -> dict[str, OpenProposal]:
@@ -35,9 +35,14 @@ class PageCells(Drafting):
         return self._proposals.all()
 
     @call("at once")
-    def keep_proposal(self, task: str, waiting: OpenProposal | None) -> None:
+    def keep_proposal(
+        self,
+        task: str,
+        waiting: OpenProposal | None,
+        is_accepted: bool = False,  # noqa: FBT002  by name, as JSON
+    ) -> None:
         """Keep the proposal of a task as it is now; None: it was accepted or rejected."""
-        self._proposals.keep(task, waiting, self._line)
+        self._proposals.keep(task, waiting, self._session, is_accepted=is_accepted)
 
     @call("on a thread")
     def record(self, metadata: dict[str, Any], text: str | None) -> str:

@@ -3,31 +3,78 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
-from jupyter_llm.frontends.comm.line import Line
-from jupyter_llm.frontends.comm.messages import OpenProposal, Proposed
+from jupyter_llm.frontends.comm.messages import CellProposal, OpenProposal, Proposed
+from jupyter_llm.frontends.mcp.review import ProposedCell
 
 _MOST = 200  # cells may be deleted while no page is open
+
+
+class Page(Protocol):
+    """A page that hears of proposals; `path` is that of its notebook, "" without one."""
+
+    path: str
+
+    def put(self, message: Proposed) -> object:
+        """Send a message."""
 
 
 class Proposals:
     """The open proposals of all `pages`, by the tasks that made them, oldest first."""
 
-    def __init__(self, pages: Iterable[Line]) -> None:
+    def __init__(self, pages: Iterable[Page]) -> None:
         self._pages = pages
         self._open: dict[str, OpenProposal] = {}
+        self._accepted: dict[str, OpenProposal] = {}  # as they were when a person accepted them
         self._lock = threading.Lock()  # guards the proposals, and the order of messages
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a page shows the notebook."""
+        return any(page.path for page in self._pages)
 
     def all(self) -> dict[str, OpenProposal]:
         """Return the open proposals by their tasks."""
         with self._lock:
             return dict(self._open)
 
-    def keep(self, task: str, waiting: OpenProposal | None, by: Line | None = None) -> None:
+    def accepted(self) -> dict[str, str]:
+        """Return the sources that a person accepted last, by the tasks that proposed them."""
+        with self._lock:
+            return {task: one.proposal.source for task, one in self._accepted.items()}
+
+    def propose(self, cells: Mapping[str, ProposedCell]) -> None:
+        """Show proposals of an agent, by their names, at the cells of all pages."""
+        for name, cell in cells.items():
+            change = CellProposal(
+                cell=cell.cell_id,
+                before=cell.before,
+                source=cell.sources[0],
+                unknown_names=list(cell.unknown_names),
+                metadata={},
+                markdown=cell.verdict,
+                runs=[],
+                below=list(cell.sources[1:]),
+            )
+            self.keep(name, OpenProposal(None, cell.cell_id, None, change))
+
+    def keep(
+        self,
+        task: str,
+        waiting: OpenProposal | None,
+        by: Page | None = None,
+        *,
+        is_accepted: bool = False,
+    ) -> None:
         """Keep the proposal of a task, or with None drop it; tell the pages other than `by`."""
         with self._lock:
-            self._open.pop(task, None)
+            old = self._open.pop(task, None)
+            if old is not None and is_accepted:
+                self._accepted[task] = old
+                while len(self._accepted) > _MOST:
+                    del self._accepted[next(iter(self._accepted))]
             if waiting is not None:
                 self._open[task] = waiting
             while len(self._open) > _MOST:

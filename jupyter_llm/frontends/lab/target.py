@@ -17,6 +17,7 @@ from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.proposals import Proposals
 from jupyter_llm.frontends.lab.session import Session
+from jupyter_llm.frontends.mcp import review
 
 PARTS: Sequence[Callable[..., Part]] = (
     *(Actions, ActivityWatch, Ghost, ModelChoice, PageCells, Panels),
@@ -31,7 +32,7 @@ class Sessions:
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
         self._sessions: list[Session] = []  # those that have not said who they are as well
-        self._proposals = Proposals(self)
+        self._proposals = review.reviewer = Proposals(self)
         self._gone: set[str | None] = set()  # senders of pages that were here
         self._lock = threading.RLock()  # comms of several pages come on several threads
 

@@ -15,6 +15,7 @@ from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAn
 
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OptionError
+from jupyter_llm.frontends.mcp.review import propose_cells
 from jupyter_llm.frontends.mcp.tools import TOOLS, try_code
 from jupyter_llm.notebook.values.redaction import without_registered
 
@@ -27,11 +28,12 @@ Call = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
 PATH = "/mcp"
 """The path of the tools on an HTTP server."""
 
+_REF = "#/$defs/{name}"
 _ANSWER_S = 120  # a try may take a minute, after waiting for another one
 _INSTRUCTIONS = (
     "A notebook that a person works in, as its kernel knows it: the cells that ran, the variables "
-    "as they are now, the last error. You can change nothing in it. Try code with try_code before "
-    "you propose it, and let the person run it."
+    "as they are now, the last error. You can change nothing in it. Try code with try_code, then "
+    "propose cells with propose_cells: the person accepts or rejects and runs them."
 )
 
 # Without this, its warnings would appear in a cell; a user's own handler still gets them.
@@ -60,15 +62,19 @@ def tool_server(call: Call) -> Server[Any]:
     """
 
     async def list_tools(*_asked: object) -> ListToolsResult:
-        _, schemas = msgspec.json.schema_components(_tools().values())
-        harmless = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+        _, schemas = msgspec.json.schema_components(_tools().values(), ref_template=_REF)
+        parts = {name: one for name, one in schemas.items() if name not in TOOLS}
         return ListToolsResult(
             tools=[
                 Tool(
                     name=name,
                     description=inspect.getdoc(call),
-                    input_schema=schemas[name],
-                    annotations=harmless,
+                    input_schema={**schemas[name], "$defs": parts},
+                    annotations=ToolAnnotations(
+                        read_only_hint=call is not propose_cells,
+                        destructive_hint=False,
+                        open_world_hint=False,
+                    ),
                 )
                 for name, call in TOOLS.items()
             ]
@@ -95,7 +101,8 @@ def notebook_server(llm: LLM) -> Server[Any]:
     one_at_a_time = CapacityLimiter(1)  # each try forks the kernel
 
     async def call(name: str, arguments: dict[str, Any]) -> CallToolResult:
-        limiter = one_at_a_time if name == try_code.__name__ else None
+        is_try = name in (try_code.__name__, propose_cells.__name__)
+        limiter = one_at_a_time if is_try else None
         text = await to_thread.run_sync(_result, llm, name, arguments, limiter=limiter)
         return CallToolResult(content=[TextContent(text=text)])
 

@@ -1,4 +1,4 @@
-"""The tools: reading the notebook, and trying code. None of them changes anything.
+"""The tools: reading the notebook, trying code and proposing cells. None of them changes a cell.
 
 Their results follow the same rules as prompts: hidden cells and variables stay hidden. None of the
 notebook's code runs in the kernel, so a value that only its own `repr` can describe is not
@@ -15,22 +15,30 @@ from typing import Annotated
 from msgspec import Meta
 
 from jupyter_llm.chat.search import piece_of
+from jupyter_llm.common.clipping import clip
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError, OptionError
+from jupyter_llm.frontends.mcp.review import proposal_state, propose_cells
 from jupyter_llm.notebook.cells.events import CellEvent
-from jupyter_llm.notebook.cells.rendering import cell_name, render_cell
+from jupyter_llm.notebook.cells.rendering import cell_name, cell_text, render_cell, source_block
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.values.guard import without_user_code
 from jupyter_llm.notebook.values.peek import is_named_only
-from jupyter_llm.notebook.values.redaction import redact_mixed, scrub, without_registered
+from jupyter_llm.notebook.values.redaction import (
+    redact_mixed,
+    redact_source,
+    scrub,
+    without_registered,
+)
 from jupyter_llm.notebook.values.summaries import headline, summarize
 from jupyter_llm.tasks.task import Task
 
 _SOURCE_CHARS, _OUTPUT_CHARS = 1500, 750  # limits for a cell in a list
+_NOTEBOOK_CHARS = 200_000
 _CELL_CHARS, _VALUE_CHARS, _MATCH_CHARS, _LINE_CHARS = 20_000, 4000, 600, 160
 _MAX_VARIABLES, _MAX_MATCHES = 500, 30
 
@@ -52,6 +60,25 @@ def list_cells(
 def read_cell(task: Task, number: Annotated[int, Meta(ge=1, description="the N of In [N]")]) -> str:
     """Return one whole cell that ran: its source and its outputs."""
     return _complete(find_cell(number, task.cells, task.hidden))
+
+
+def read_notebook(task: Task) -> str:
+    """Return all cells of the notebook in order, with their ids: also Markdown and cells not run.
+
+    A cell that ran as it is has its outputs. Without a page the saved notebook is read.
+    """
+    runs = {cell.cell_id: cell for cell in task.cells}
+    texts = []
+    for cell in task.tries.unrun.visible:
+        run = runs.get(cell.cell_id)
+        has_run = run is not None and run.source == cell.source
+        state = cell_name(run).removeprefix("the ") if run and has_run else "not run as it is"
+        text = cell_text(run) if run and has_run else source_block(redact_source(cell.source).text)
+        if cell.kind != "code":
+            state, text = cell.kind, redact_mixed(cell.source).text
+        texts.append(f"<!-- id {cell.cell_id}: {state} -->\n{clip(scrub(text), _CELL_CHARS)}")
+    texts = texts or [list_cells(task)]
+    return clip("\n\n".join(texts), _NOTEBOOK_CHARS)
 
 
 def list_variables(_task: Task) -> str:
@@ -137,8 +164,9 @@ def try_code(
     return redact_mixed("\n\n".join(k + v for k, v in parts.items() if v)).text
 
 
-_ALL = (list_cells, read_cell, list_variables, read_variables, last_failure, search_notebook)
-TOOLS: Mapping[str, Callable[..., str]] = {one.__name__: one for one in (*_ALL, try_code)}
+_READ = (list_cells, read_cell, list_variables, read_variables, last_failure, search_notebook)
+_ALL = (*_READ, try_code, read_notebook, propose_cells, proposal_state)
+TOOLS: Mapping[str, Callable[..., str]] = {one.__name__: one for one in _ALL}
 """All tools by name: each takes a `Task` and its arguments, and returns a text."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cached_property
 
 from jupyter_llm.common.clipping import shorten
-from jupyter_llm.notebook.cells.document import Document
+from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.timeline import Snapshot
 from jupyter_llm.notebook.code.bindings import Binding, bindings
@@ -46,6 +46,12 @@ class Unrun:
     def document(self) -> Document:
         """The notebook with all of its cells."""
         return self._read()
+
+    @cached_property
+    def visible(self) -> tuple[DocumentCell, ...]:
+        """The cells that prompts may include, run or not."""
+        cells, snapshot = self.document.cells, self._snapshot
+        return tuple(c for c in cells if not (c.is_off or snapshot.is_hidden(c.cell_id)))
 
     @cached_property
     def _bindings(self) -> dict[int, tuple[Binding, ...]]:

@@ -162,11 +162,11 @@ export class Task {
   }
 
   /** Let go of it: the work stops, a proposal is dropped, an answer is put away. */
-  end(): void {
+  end(isAccepted = false): void {
     const isKept = this.#proposal !== null || this.#request !== null;
     this.#cancel();
     this.leave();
-    if (isKept) this.#keep();
+    if (isKept) this.#keep(isAccepted);
   }
 
   /** Show it no longer in this page; for others the work goes on and a proposal stays. */
@@ -177,11 +177,11 @@ export class Task {
   }
 
   /** Have the kernel keep the proposal as it is now, or none. */
-  #keep(): void {
+  #keep(is_accepted = false): void {
     const { action, id: task } = this;
     const [{ cell }, instruction, proposal] = [this.#target, this.#instruction, this.#proposal];
     const waiting = proposal && { action, cell: cell.id, instruction, proposal };
-    this.#asked.call("keep_proposal", { task, waiting });
+    this.#asked.call("keep_proposal", { task, waiting, is_accepted });
   }
 
   #ask(former: Former | null): void {

@@ -6,7 +6,7 @@ import type { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Action, Change, OpenProposal } from "../connection/messages.js";
+import type { Action, Change, Metadata, OpenProposal } from "../connection/messages.js";
 import { CHAT } from "../connection/public.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { begun, hunks, replaced } from "../dom/diff.js";
@@ -93,7 +93,8 @@ export class View {
     this.#id = place.model.id;
     this.#wasInEditor = tools.panel.content.mode === "edit";
     this.#task = new Task(tools.connection, action, targetOf(cell), () => this.#follow(), id);
-    this.#title = action === null ? trans.__("From the chat") : titles()[action];
+    const other = id?.startsWith("agent-") ? trans.__("From an agent") : trans.__("From the chat");
+    this.#title = action === null ? other : titles()[action];
     this.#node.setAttribute("role", "region");
     this.#status.setAttribute("role", "status");
     const title = make("span", "jllm-action-title", this.#title);
@@ -145,7 +146,7 @@ export class View {
     if (state.kind !== "proposal" || onlyRuns(state.proposal)) return null;
     if (fit !== "fits" && fit !== "below") return null;
     const isGone = deletes(state.proposal);
-    const numNew = fit === "below" ? 1 : (state.proposal.below?.length ?? 0);
+    const numNew = Number(fit === "below") + (state.proposal.below?.length ?? 0);
     return { numChanged: Number(fit === "fits" && !isGone), numNew, numDeleted: Number(isGone) };
   }
 
@@ -238,7 +239,7 @@ export class View {
       return;
     }
     const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
-    this.end(); // what is written from now on is no edit of somebody else's
+    this.end(true, true); // what is written from now on is no edit of somebody else's
     const { id, type, sharedModel } = cell.model;
     if (deletes(state.proposal)) {
       content.mode = "command"; // where the keys of the notebook undo it
@@ -246,10 +247,15 @@ export class View {
       content.activate();
       return;
     }
-    const rest = below.map((part) => ({ source: part, metadata: sharedModel.getMetadata() }));
+    const isSplit = fit === "fits";
+    const own = (): Metadata => (isSplit ? sharedModel.getMetadata() : {});
+    const rest = below.map((part) => ({ source: part, metadata: own() }));
     if (rest.length > 0) content.mode = "command"; // where the keys of the notebook undo it
     if (fit === "fits") this.#document.replace(id, { source, metadata }, undefined, rest);
-    else this.#document.insertBelow([{ source, metadata, type }], id);
+    else {
+      const kind = this.#task.action === null ? "code" : type; // others propose code, below texts too
+      this.#document.insertBelow([{ source, metadata, type: kind }, ...rest], id);
+    }
     const changed = content.widgets.slice(index, index + 1 + rest.length);
     if (isRun) this.#run(fit === "fits" && toRun.length > 0 ? toRun : changed);
   }
@@ -266,10 +272,10 @@ export class View {
   }
 
   /** Put it away, or only out of this page; whoever was in it is back in the cell. */
-  end(isForAll = true): void {
+  end(isForAll = true, isAccepted = false): void {
     if (this.#task.state.kind === "over") return;
     if (this.#hasFocus) this.#goBack();
-    if (isForAll) this.#task.end();
+    if (isForAll) this.#task.end(isAccepted);
     else this.#task.leave();
     if (this.#isTurned) this.#turn(true);
     this.#leave();
@@ -477,7 +483,7 @@ export class View {
       if (source) this.#button(run, () => this.accept(true));
     } else {
       if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#follow(true), true);
-      else if (isHere && fit !== "shut" && source && below.length === 0) {
+      else if (isHere && fit !== "shut" && source && (fit === "below" || below.length === 0)) {
         this.#button(trans.__("Insert below"), () => this.accept(), fit === "below");
         this.#button(trans.__("Insert below and run"), () => this.accept(true));
       }
