@@ -126,7 +126,7 @@ test("a proposal goes on after a reload, with what was rejected, until somebody 
   const { instruction, former } = kernel.asked.at(-1)[1];
   assert.deepEqual([instruction, former.count], ["capitals", 1]);
   later.end();
-  assert.deepEqual(kernel.asked.at(-1)[1], { task: task.id, waiting: null });
+  assert.deepEqual(kernel.asked.at(-1)[1], { task: task.id, waiting: null, is_accepted: false });
 });
 
 test("a proposal fits only the cell that it was made for", async () => {

@@ -60,9 +60,10 @@ def _serve(options: argparse.Namespace) -> int:
 def _mcp(options: argparse.Namespace) -> int:
     """Let agents read a notebook, by MCP over stdin and stdout.
 
-    Agents start this by themselves; `%llm /serve` in the notebook permits it. They read the cells
-    that ran, the variables and the last error, search in them, and try code in a sealed copy of the
-    kernel. They change nothing, and cannot read what is hidden from the model.
+    Agents start this by themselves; `%llm /serve` in the notebook permits it. They read the cells,
+    the variables and the last error, search in them, and try code in a sealed copy of the kernel.
+    They change nothing, and cannot read what is hidden from the model. Cells that they propose wait
+    in JupyterLab until you accept or reject them.
 
       claude mcp add notebook -- jupyter llm mcp
       jupyter llm mcp --notebook report.ipynb

@@ -64,7 +64,7 @@ class Proposals:
         self,
         task: str,
         waiting: OpenProposal | None,
-        by: Page | None = None,
+        by: object = None,
         *,
         is_accepted: bool = False,
     ) -> None:

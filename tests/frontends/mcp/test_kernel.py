@@ -16,6 +16,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from support.kernel import Kernel, running_kernel
+from support.lab_page import KernelPage
 from support.seal import needs_seal
 from support.waiting import until
 
@@ -103,6 +104,46 @@ def test_an_agent_reads_and_tries_and_the_notebook_is_as_it_was(
         assert cell.finish().error is None
 
     with_served(served, use, mode=mode)
+    assert kernel.execute("print(rows)").text == "[1, 2]\n"
+
+
+def test_an_agent_proposes_cells_and_hears_what_the_person_took(
+    kernel: Kernel, served: Whereabouts
+) -> None:
+    kernel.execute("rows = [1, 2]", cell_id="rows")
+    kernel.execute("salt = 'xq17'")
+    kernel.execute("%llm /hide salt")
+
+    async def refused(client: Client) -> None:
+        cells = [{"action": "new", "source": "sum(rows)"}]
+        assert "No page shows this notebook" in await told_by(client, "propose_cells", cells=cells)
+
+    async def propose(client: Client) -> None:
+        assert "id rows: cell [" in await told_by(client, "read_notebook")
+        cells = [
+            {"action": "change", "cell_id": "rows", "source": "rows = [3]"},
+            {"action": "new", "cell_id": "rows", "source": "assert sum(rows) == 3"},
+            {"action": "new", "cell_id": "rows", "source": "salt"},
+        ]
+        text = await told_by(client, "propose_cells", cells=cells)
+        assert "1. change rows (the code ran in a sealed copy" in text
+        assert "it needs `salt`, which is hidden" in text
+
+    async def hear(client: Client) -> None:
+        text = await told_by(client, "proposal_state", wait_s=60)
+        assert [one.split()[-1] for one in text.splitlines()] == ["accepted", "rejected"]
+
+    with_served(served, refused)
+    page = KernelPage(kernel)
+    page.hello()
+    cell = {"cell_id": "rows", "kind": "code", "source": "rows = [1, 2]", "is_off": False}
+    page.answer("cells", revision=1, at=0, remove=0, insert=[cell])
+    with_served(served, propose)
+    first, second = page.answer("open_proposals")
+    page.answer("keep_proposal", task=first, waiting=None, is_accepted=True)
+    page.answer("keep_proposal", task=second, waiting=None)
+    with_served(served, hear)
+    page.close()
     assert kernel.execute("print(rows)").text == "[1, 2]\n"
 
 
@@ -251,7 +292,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
     kernel.execute("price = 3")
 
     async def use(client: Client) -> None:
-        assert len((await client.list_tools()).tools) == 7
+        assert len((await client.list_tools()).tools) == 10
         assert "price: int" in await told_by(client, "list_variables")
         refused = await client.call_tool("read_cell", {"number": 99})
         assert refused.is_error

@@ -43,17 +43,21 @@ def test_a_client_lists_the_tools_and_what_they_take(shell: InteractiveShell, mo
     tools = with_client(lambda client: client.list_tools(), mode=mode).tools
     assert [one.name for one in tools] == [
         *("list_cells", "read_cell", "list_variables", "read_variables"),
-        *("last_failure", "search_notebook", "try_code"),
+        *("last_failure", "search_notebook", "try_code", "read_notebook"),
+        *("propose_cells", "proposal_state"),
     ]
     for one in tools:
         assert one.description
         assert one.annotations is not None
-        assert one.annotations.read_only_hint
+        assert one.annotations.read_only_hint == (one.name != "propose_cells")
         assert one.input_schema["type"] == "object"
     schema = tools[1].input_schema
     assert schema["required"] == ["number"]
     assert schema["properties"]["number"]["minimum"] == 1
-    assert tools[-1].input_schema["properties"]["timeout_s"]["default"] == 5
+    assert tools[6].input_schema["properties"]["timeout_s"]["default"] == 5
+    parts = tools[8].input_schema
+    assert parts["properties"]["cells"]["items"]["$ref"] == "#/$defs/CellChange"
+    assert parts["$defs"]["CellChange"]["required"] == ["action"]
 
 
 @MODES
