@@ -1,10 +1,10 @@
-"""The tools as a server of the official `mcp` package, for any transport."""
+"""The tools, resources and prompts as a server of the official `mcp` package, for any transport."""
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,13 @@ from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAn
 
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OptionError
+from jupyter_llm.frontends.mcp.resources import Call, handlers
 from jupyter_llm.frontends.mcp.review import propose_cells
 from jupyter_llm.frontends.mcp.tools import TOOLS, try_code
 from jupyter_llm.notebook.values.redaction import without_registered
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
-
-Call = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
-"""Returns the result of a named tool with arguments, or raises `JupyterLLMError`."""
 
 PATH = "/mcp"
 """The path of the tools on an HTTP server."""
@@ -93,6 +91,7 @@ def tool_server(call: Call) -> Server[Any]:
         instructions=_INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        **handlers(call),
     )
 
 

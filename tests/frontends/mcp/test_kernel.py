@@ -294,6 +294,8 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
     async def use(client: Client) -> None:
         assert len((await client.list_tools()).tools) == 10
         assert "price: int" in await told_by(client, "list_variables")
+        assert "price = 3" in str((await client.read_resource("notebook://cells")).contents)
+        assert "price = 3" in str((await client.get_prompt("next_cell")).messages)
         refused = await client.call_tool("read_cell", {"number": 99})
         assert refused.is_error
         assert "There is no cell [99]" in str(refused.content[0])

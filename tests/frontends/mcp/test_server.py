@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from support.shell import run
 
 from jupyter_llm import llm
@@ -122,3 +123,66 @@ def test_what_one_value_shows_to_be_a_secret_is_hidden_in_all(shell: Interactive
     begin_anew()
     assert answer("search_notebook", {"text": "hq7"}) == ("Nothing matches.", False)
     seen_secrets.forget()
+
+
+@MODES
+def test_a_client_reads_the_notebook_and_a_variable_as_resources(
+    shell: InteractiveShell, mode: str
+) -> None:
+    run(shell, "price = 3", cell_id="a", store_history=True)
+    run(shell, "password = 'Hq7-vB2x-Lp9s-Tz4m'", cell_id="b", store_history=True)
+
+    async def read(client: Client) -> list[str]:
+        (cells,) = (await client.list_resources()).resources
+        (variable,) = (await client.list_resource_templates()).resource_templates
+        uris = [cells.uri, *(variable.uri_template.format(name=n) for n in ("price", "password"))]
+        found = [await client.read_resource(uri) for uri in uris]
+        return [one.contents[0].text for one in found]  # type: ignore[union-attr]
+
+    cells, price, password = with_client(read, mode=mode)
+    assert "In [1]:\nprice = 3" in cells
+    assert "price: int" in price
+    assert "Hq7" not in cells + password
+    seen_secrets.forget()
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("notebook://variables/prise", "There is no variable 'prise'. Did you mean price?"),
+        ("notebook://variables/", "There is no resource 'notebook://variables/'."),
+        ("file:///etc/passwd", "There is no resource 'file:///etc/passwd'."),
+    ],
+)
+def test_a_resource_that_is_not_there_is_one_line(
+    shell: InteractiveShell, mode: str, uri: str, reason: str
+) -> None:
+    run(shell, "price = 3")
+
+    async def read(client: Client) -> str:
+        with pytest.raises(MCPError) as error:
+            await client.read_resource(uri)
+        return str(error.value)
+
+    assert with_client(read, mode=mode) == reason
+
+
+@MODES
+def test_prompts_have_the_texts_of_the_notebook(shell: InteractiveShell, mode: str) -> None:
+    run(shell, "1 / 0", cell_id="a", store_history=True, raises=ZeroDivisionError)
+
+    async def read(client: Client) -> dict[str, str]:
+        found = {}
+        for one in (await client.list_prompts()).prompts:
+            arguments = {"number": "1"} if one.arguments else None
+            (message,) = (await client.get_prompt(one.name, arguments)).messages
+            found[one.name] = str(message.content)
+        with pytest.raises(MCPError, match="There is no cell"):
+            await client.get_prompt("explain", {"number": "9"})
+        return found
+
+    prompts = with_client(read, mode=mode)
+    assert [*prompts] == ["fix", "explain", "next_cell"]
+    assert "ZeroDivisionError" in prompts["fix"]
+    assert all("1 / 0" in text for text in prompts.values())
