@@ -963,3 +963,36 @@ def test_everybody_can_use_it(actions: CellActions) -> None:
     words = actions.page.locator(".jllm-added-lines .jllm-changed-words").first
     expect(words).to_have_css("text-decoration-line", "underline")
     actions.page.emulate_media(forced_colors="none")
+
+
+def test_cells_that_an_agent_proposes_are_accepted_and_rejected_one_by_one(
+    actions: CellActions,
+) -> None:
+    index = actions.add("price = 3")
+    gone = actions.add("print(price)")
+    ids = "notebook.content.widgets.map(({ model }) => model.id)"
+    cell, last = actions.page.evaluate(f"{ids}.slice({index})")
+    review = "__import__('jupyter_llm.frontends.mcp.review', fromlist=['review'])"
+    task = "__import__('jupyter_llm').llm.task()"
+    actions.wait_for(f"{last!r} in str({task}.tries.unrun.visible)")
+    changes = [
+        {"action": "change", "cell_id": cell, "source": "price = 4"},
+        {"action": "delete", "cell_id": last},
+        {"action": "new", "cell_id": cell, "source": "double = price * 2"},
+        {"action": "new", "cell_id": cell, "source": "print(double)"},
+    ]
+    actions.kernel(
+        f"{review}.propose_cells({task}, [{review}.CellChange(**one) for one in {changes!r}])"
+    )
+    expect(actions.region(index)).to_contain_text("From an agent")
+    before = actions.page.evaluate(SOURCES)
+    actions.button(gone, "Reject").click()
+    assert actions.page.evaluate(SOURCES) == before
+    actions.button(index, "Accept").click()
+    actions.button(index, "Insert below").click()
+    expect(actions.page.locator(".jllm-action")).to_have_count(0)
+    sources = ["price = 4", "double = price * 2", "print(double)", "print(price)"]
+    assert actions.page.evaluate(SOURCES)[index:] == sources
+    state = actions.kernel(f"{review}.proposal_state({task})")
+    assert [line.split()[-1] for line in state.splitlines()] == ["accepted", "rejected", "accepted"]
+    assert actions.metadata(index + 1) == actions.metadata(index + 2) == {}
