@@ -74,7 +74,7 @@ def _mcp(options: argparse.Namespace) -> int:
         from jupyter_llm.frontends.mcp.server import serve_stdio
     except ImportError as error:
         raise MissingLibraryError("`jupyter llm mcp`", error, "serve") from error
-    anyio.run(serve_stdio, partial(served_notebook, options.notebook))
+    anyio.run(serve_stdio, partial(served_notebook, options.notebook), _served_paths)
     return OK
 
 
@@ -92,3 +92,10 @@ def served_notebook(name: str) -> tuple[str, str]:
     subject = "Several notebooks are" if matches else f"No notebook {name} is"
     names = ", ".join(paths.values())
     raise ServeError(f"{subject} served. `jupyter llm mcp --notebook NAME` chooses one of {names}.")
+
+
+def _served_paths() -> list[str]:
+    """Return the paths of all served notebooks."""
+    from jupyter_llm.frontends.serve.address import all_served
+
+    return sorted(Path(one.notebook).as_posix() for one in all_served() if one.notebook)

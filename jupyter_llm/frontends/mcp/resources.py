@@ -5,7 +5,7 @@ Change notes are missing: the server keeps no sessions, so there is nobody to no
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +17,7 @@ from jupyter_llm.errors import JupyterLLMError
 Call = Callable[[str, dict[str, Any]], Awaitable[types.CallToolResult]]
 """Returns the result of a named tool with arguments, or raises `JupyterLLMError`."""
 
-CELLS, _VARIABLE = "notebook://cells", "notebook://variables/"
+CELLS, SERVED, _VARIABLE = "notebook://cells", "notebook://served", "notebook://variables/"
 _TRY = "Try the code with try_code, then propose it with propose_cells."
 _PROMPTS = {
     "fix": ("last_failure", f"Find the cause of this error in my notebook and mend it. {_TRY}"),
@@ -30,8 +30,11 @@ _PROMPTS = {
 _NUMBER = types.PromptArgument(name="number", description="the N of In [N]", required=True)
 
 
-def handlers(call: Call) -> dict[str, Any]:
-    """Return the handlers of resources and prompts by the names of a server's parameters."""
+def handlers(call: Call, served: Callable[[], Iterable[str]] | None = None) -> dict[str, Any]:
+    """Return the handlers of resources and prompts by the names of a server's parameters.
+
+    `served` returns the paths of the notebooks that can be reached.
+    """
 
     async def text_of(name: str, arguments: dict[str, Any]) -> str:
         try:
@@ -48,7 +51,9 @@ def handlers(call: Call) -> dict[str, Any]:
         cells = types.Resource(
             uri=CELLS, name="notebook", description=about, mime_type="text/markdown"
         )
-        return types.ListResourcesResult(resources=[cells])
+        about = "The notebooks that are served; `jupyter llm mcp --notebook NAME` chooses one."
+        all_served = types.Resource(uri=SERVED, name="served notebooks", description=about)
+        return types.ListResourcesResult(resources=[cells, all_served] if served else [cells])
 
     async def list_templates(*_asked: object) -> types.ListResourceTemplatesResult:
         variable = types.ResourceTemplate(
@@ -63,6 +68,8 @@ def handlers(call: Call) -> dict[str, Any]:
         kind = "text/markdown" if asked.uri == CELLS else "text/plain"
         if asked.uri == CELLS:
             text = await text_of("read_notebook", {})
+        elif asked.uri == SERVED and served is not None:
+            text = "\n".join(served()) or "No notebook is served. Type `%llm /serve` in one."
         elif name := unquote(asked.uri.removeprefix(_VARIABLE)) * asked.uri.startswith(_VARIABLE):
             text = await text_of("read_variables", {"names": [name]})
         else:

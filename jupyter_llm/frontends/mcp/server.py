@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ def _tools() -> dict[str, type[msgspec.Struct]]:
     return types
 
 
-def tool_server(call: Call) -> Server[Any]:
-    """Return a server of the tools, which `call` carries out.
+def tool_server(call: Call, served: Callable[[], Iterable[str]] | None = None) -> Server[Any]:
+    """Return a server of the tools, which `call` carries out; `served` is as in `handlers`.
 
     The package's own `MCPServer` would configure logging for the whole kernel.
     """
@@ -91,7 +91,7 @@ def tool_server(call: Call) -> Server[Any]:
         instructions=_INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
-        **handlers(call),
+        **handlers(call, served),
     )
 
 
@@ -136,7 +136,9 @@ def beside(llm: LLM) -> dict[str, Any]:
     return {"routes": app.routes, "lifespan": app.router.lifespan_context}
 
 
-async def serve_stdio(find: Callable[[], tuple[str, str]]) -> None:
+async def serve_stdio(
+    find: Callable[[], tuple[str, str]], served: Callable[[], Iterable[str]]
+) -> None:
     """Serve the tools over stdin and stdout, as agents start servers, until stdin ends.
 
     A kernel that serves them carries them out: `find` returns its URL and token, or raises
@@ -161,6 +163,6 @@ async def serve_stdio(find: Callable[[], tuple[str, str]]) -> None:
                 "Type `%llm /serve` in the notebook again."
             ) from error
 
-    server = tool_server(call)
+    server = tool_server(call, served)
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())

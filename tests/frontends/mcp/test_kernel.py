@@ -299,6 +299,8 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
         refused = await client.call_tool("read_cell", {"number": 99})
         assert refused.is_error
         assert "There is no cell [99]" in str(refused.content[0])
+        found = (await client.read_resource("notebook://served")).contents
+        assert "report.ipynb" in str(found)
         kernel.execute("%llm /serve stop")
         refused = await client.call_tool("list_cells")  # what there is to call is known all along
         assert refused.is_error
