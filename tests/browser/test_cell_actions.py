@@ -996,3 +996,22 @@ def test_cells_that_an_agent_proposes_are_accepted_and_rejected_one_by_one(
     state = actions.kernel(f"{review}.proposal_state({task})")
     assert [line.split()[-1] for line in state.splitlines()] == ["accepted", "rejected", "accepted"]
     assert actions.metadata(index + 1) == actions.metadata(index + 2) == {}
+
+
+def test_code_that_an_agent_proposes_below_a_text_becomes_a_cell_with_code(
+    actions: CellActions,
+) -> None:
+    index, cell = actions.page.evaluate("""() => {
+        const { sharedModel } = notebook.content.model;
+        const index = sharedModel.cells.length;
+        sharedModel.insertCell(index, { cell_type: 'markdown', source: '# Prices' });
+        return [index, notebook.content.widgets[index].model.id];
+    }""")
+    review = "__import__('jupyter_llm.frontends.mcp.review', fromlist=['review'])"
+    task = "__import__('jupyter_llm').llm.task()"
+    actions.wait_for(f"{cell!r} in str({task}.tries.unrun.visible)")
+    change = {"action": "new", "cell_id": cell, "source": "price = 5"}
+    actions.kernel(f"{review}.propose_cells({task}, [{review}.CellChange(**{change!r})])")
+    actions.button(index, "Insert below").click()
+    made = "index => notebook.content.widgets[index].model.type"
+    assert actions.page.evaluate(made, index + 1) == "code"

@@ -101,6 +101,7 @@ def propose_cells(
     after the other, and the person sees the outcome. Nothing runs by itself. New cells at one place
     are accepted or rejected together. Call proposal_state then: it waits for the decision.
     """
+    global _last  # noqa: PLW0603  bound anew: another thread may read it
     with _proposing:
         pages = _pages()
         if _waiting(task, pages):
@@ -109,9 +110,8 @@ def propose_cells(
                 "decision, then propose again."
             )
         proposed = _tried(task, _checked(task, cells))
-        _last.clear()
         name = f"agent-{uuid4().hex[:8]}"
-        _last.update({f"{name}/{at}": one for at, one in enumerate(proposed, 1)})
+        _last = {f"{name}/{at}": one for at, one in enumerate(proposed, 1)}
         pages.propose(_last)
     return f"The notebook shows the proposal. Call proposal_state.\n\n{_states(task, pages)}"
 
