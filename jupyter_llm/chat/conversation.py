@@ -131,7 +131,8 @@ class Chat(ChatTurns):
     def take_in(self, sending: Sending, shown: Completion, code: Any) -> None:
         """Add code that was written: its turn, and the draft that `/show draft` shows."""
         self.last_draft = code.whole
-        self._answers.log(code.request, finished(code.completion))
+        for request, future in code.parts or [(code.request, finished(code.completion))]:
+            self._answers.log(request, future)
         self._take_in(replace(sending, future=finished(shown), code=code))
 
     def preview(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.bundle import Rich
@@ -17,12 +17,15 @@ from jupyter_llm.tasks.hidden import without_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.code.blocks import CodeBlock
     from jupyter_llm.notebook.code.repair import Repaired
     from jupyter_llm.notebook.sealed.seen import Seen
+
+    Parts = tuple[tuple[Request, Future[Completion]], ...]
 
 ANSWER_PREFIX = "```python\n"
 """What the answer to a request for code begins with, so that code must follow."""
@@ -61,7 +64,7 @@ class CodeAnswer(Rich):
     was not tried. `dropped` are the statements that had run already, and `is_old`: all of them had,
     those in the cells too. `mends` are the changes that rules made to it. `doubts` and `num_lost`
     count against it. If the draft `is_interrupted`, it is good, and the user interrupted the drafts
-    after it.
+    after it. `parts` are the requests and answers of a draft with several, for `/verify`.
     """
 
     completion: Completion
@@ -79,6 +82,7 @@ class CodeAnswer(Rich):
     num_lost: int = 0
     num_begun: int = 0
     is_interrupted: bool = False
+    parts: Parts = field(default=(), repr=False, compare=False)
 
     @property
     def sources(self) -> tuple[str, ...]:

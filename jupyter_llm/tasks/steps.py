@@ -32,8 +32,10 @@ from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from concurrent.futures import Future
 
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
     from jupyter_llm.engine.stream import Stream
     from jupyter_llm.notebook.sealed.seen import Seen
@@ -173,13 +175,14 @@ class StepStream(PartedStream):
     user gave with types, or after 20 paragraphs. If names are missing, one more cell binds them.
     After a paragraph that cannot be tried, the rest is not tried either.
 
-    `request` is that of the last part, which continues the parts before, and `mends` are the
-    changes by rules.
+    `request` is that of the last part, which continues the parts before; `parts` are all requests
+    with their answers, and `mends` the changes by rules.
     """
 
     def __init__(self, engine: Engine, request: Request, tries: Tries, contract: Contract) -> None:
         super().__init__(request)
         self.mends: list[str] = []
+        self.parts: list[tuple[Request, Future[Completion]]] = []
         self._engine, self._tries, self._contract = engine, tries, contract
         self._chain = tries.chain(lambda names: {one: _kind(names, one) for one in contract.types})
         self._kinds: dict[str, str] = {}
@@ -222,6 +225,7 @@ class StepStream(PartedStream):
         rest, own, outcome, failed, last = "", "", "ended", "", ""
         with ask(self._engine, request, "draft") as stream:
             self._stream = stream
+            self.parts.append((request, stream.future))
             if self._is_over:
                 stream.cancel()
             for piece in chain((chunk.text for chunk in stream.chunks(tick_s)), (None,)):

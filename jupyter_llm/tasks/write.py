@@ -154,7 +154,7 @@ class _Drafts:
         self._engine, self._request, self._judge = engine, request, judge
         self._tries = judge.tries if by_steps else None
         self._first = request
-        self._mends: tuple[str, ...] = ()  # of the first draft's parts
+        self._steps: StepStream | None = None  # that wrote the last draft
         self._as_chat = as_chat
         self._show_progress = show_progress
         self._answers: list[CodeAnswer] = []
@@ -162,7 +162,7 @@ class _Drafts:
 
     def first(self, show: Callable[[Stream], Completion]) -> Completion:
         """Write the first draft; after an interrupt the error holds what was written."""
-        steps = self._steps(self._request)
+        steps = self._by_steps(self._request)
         stream = steps or ask(self._engine, self._request, "draft")
         try:
             with stream:
@@ -172,18 +172,19 @@ class _Drafts:
         except PromptInterrupted as interrupt:
             if interrupt.completion is not None:
                 written = stream.future.result()  # without the fence
-                interrupt.draft = CodeAnswer(completion=written, cells=(), request=self._request)
+                draft = CodeAnswer(completion=written, cells=(), request=self._request)
+                interrupt.draft = self._with_parts(draft)
             raise
         finally:
             if steps is not None:
-                self._first, self._mends = steps.request, tuple(steps.mends)
+                self._first = steps.request
 
     def best(self, first: Completion, script: Script | None, num_drafts: int) -> CodeAnswer:
         """Try the first draft and, if it is not good, others; return the best."""
         took_s, judge, answers = time.monotonic() - self._began_s, self._judge, self._answers
         try:
             answer = judge.read(first, self._first, step="Trying the code")
-            answers.append(replace(answer, mends=(*self._mends, *answer.mends)))
+            answers.append(self._with_parts(answer))
             is_over = first.finish_reason == "cancelled"
             may_go_on = not is_over and self._tries is None  # its cells would have to run again
             if may_go_on and script is not None and judge.lacks(answers[0]):
@@ -243,20 +244,28 @@ class _Drafts:
                 left_s = TIMEOUT_S if end_s is None else max(end_s - time.monotonic(), _TRY_S)
                 step = f"Trying draft {number}"
                 timeout_s = min(left_s, TIMEOUT_S)
-                yield self._judge.read(completion, again, timeout_s=timeout_s, step=step)
+                answer = self._judge.read(completion, again, timeout_s=timeout_s, step=step)
+                yield self._with_parts(answer)
 
-    def _steps(self, request: Request) -> StepStream | None:
-        if self._tries is None:
-            return None
-        return StepStream(self._engine, request, self._tries, self._judge.contract)
+    def _by_steps(self, request: Request) -> StepStream | None:
+        """Return the stream of a draft that is written by steps, unless drafts are not."""
+        if self._tries is not None:
+            self._steps = StepStream(self._engine, request, self._tries, self._judge.contract)
+        return self._steps
+
+    def _with_parts(self, answer: CodeAnswer) -> CodeAnswer:
+        """Return the last draft with the parts and mends of its steps."""
+        if (steps := self._steps) is None:
+            return answer
+        return replace(answer, mends=(*steps.mends, *answer.mends), parts=tuple(steps.parts))
 
     def _drawn_by_steps(
         self, requests: list[Request], first: int, end_s: float | None
     ) -> Generator[tuple[Request, Completion]]:
         """Yield drafts one by one, as `drawn` does; each is a program of its own."""
         for number, request in enumerate(requests, first):
-            steps = self._steps(request)
-            if steps is None or (end_s is not None and time.monotonic() > end_s):
+            is_late = end_s is not None and time.monotonic() > end_s
+            if is_late or (steps := self._by_steps(request)) is None:
                 return
             with steps:
                 for _ in steps.chunks(TICK_S):
@@ -289,7 +298,7 @@ class _Drafts:
 
     def _interrupted(self, first: Completion) -> PromptInterrupted:
         """Return the error of an interrupt, with the best draft so far."""
-        draft = CodeAnswer(completion=first, cells=(), request=self._request)
+        draft = self._with_parts(CodeAnswer(completion=first, cells=(), request=self._request))
         draft = self._chosen() if self._answers else draft
         shown = replace(draft.completion, text=code_block(draft.completion.text), token_ids=None)
         interrupted = PromptInterrupted(shown, best=shown.text)

@@ -12,11 +12,13 @@ import pytest
 from support.scripted import N_CTX, ScriptedEngine
 from support.seal import needs_seal
 
+from jupyter_llm import llm
 from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.notebook.sealed.chain import Chain
+from jupyter_llm.records.verify import verify
 from jupyter_llm.tasks.contract import Contract, with_names
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.steps import Steps, StepStream, paragraphs, shown_steps
@@ -190,6 +192,19 @@ def test_a_result_that_looks_like_a_secret_is_not_listed() -> None:
     steps = do([f"a = 1\n\nprint('{key[:9]}' + '{key[9:]}')\n"])
     assert "shows" in steps.steps[-1].text
     assert key not in steps.report
+
+
+def test_every_part_that_a_model_wrote_of_a_task_can_be_verified(engine: ScriptedEngine) -> None:
+    texts = ["a = 2\n\na.missing()\n\nb = 3\n", "b = a + 1\n", "n = a + b\n"]
+    engine.replies += texts
+    assert llm.do("Count", into="n int").values == {"n": 5}  # noqa: PD011
+    written = [answer.text or "" for answer in llm.answers]
+    assert len(written) == 3
+    assert all(map(str.startswith, texts, written))  # the first was stopped where it failed
+    engine.replies += texts
+    report = verify(llm.answers, lambda _name: engine, llm.prompts.find)
+    assert report.all_same
+    assert "edited" not in str(report)
 
 
 def test_steps_that_fail_again_and_again_are_reported_with_their_error() -> None:
