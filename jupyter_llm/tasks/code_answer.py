@@ -64,7 +64,8 @@ class CodeAnswer(Rich):
     was not tried. `dropped` are the statements that had run already, and `is_old`: all of them had,
     those in the cells too. `mends` are the changes that rules made to it. `doubts` and `num_lost`
     count against it. If the draft `is_interrupted`, it is good, and the user interrupted the drafts
-    after it. `parts` are the requests and answers of a draft with several, for `/verify`.
+    after it. `parts` are the requests and answers of a draft with several, for `/verify`,
+    and `stopped` is the reason why it ended before the model did.
     """
 
     completion: Completion
@@ -82,6 +83,7 @@ class CodeAnswer(Rich):
     num_lost: int = 0
     num_begun: int = 0
     is_interrupted: bool = False
+    stopped: str = ""
     parts: Parts = field(default=(), repr=False, compare=False)
 
     @property
@@ -151,7 +153,7 @@ class CodeAnswer(Rich):
         raised = self.seen.error_kind if self.seen is not None else ""
         if self.num_different:
             yield f"{self.num_different} drafts have {self.num_different} results"
-        yield from self.doubts
+        yield from filter(None, (self.stopped, *self.doubts))
         if self.seen is not None and self.cells:
             yield self.seen.text
         elif not self.cells:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.completion import Chunk, PromptInterrupted
 from jupyter_llm.engine.stream import PartedStream
+from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.failures.failure import reported_failure
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 _MAX_REDRAWN = 2  # steps of a task that are written again after they failed
 _MAX_STEPS = 20
+_MAX_TOKENS = 2000  # after which no other part of a draft is written
+_MAX_S = 300.0  # in which a draft is written
 _MAX_AGAIN = 400  # tokens of a part that is written again
 _MAX_BINDING = 120  # tokens of the cell that binds missing names
 _MAX_DESCRIBED = 500  # variables
@@ -172,15 +176,27 @@ class StepStream(PartedStream):
 
     Rules mend a paragraph that raises, or else the model writes it again at a higher temperature,
     since a small model would write the same again. The draft ends once it binds the names that the
-    user gave with types, or after 20 paragraphs. If names are missing, one more cell binds them.
-    After a paragraph that cannot be tried, the rest is not tried either.
+    user gave with types. If names are missing, one more cell binds them. After a paragraph that
+    cannot be tried, the rest is not tried either. After 20 paragraphs, 2000 tokens or at `end_s` of
+    the monotonic clock, by default in 300 seconds, or if the engine fails, the draft is what ran;
+    `stopped` is the reason.
 
     `request` is that of the last part, which continues the parts before; `parts` are all requests
     with their answers, and `mends` the changes by rules.
     """
 
-    def __init__(self, engine: Engine, request: Request, tries: Tries, contract: Contract) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        tries: Tries,
+        contract: Contract,
+        end_s: float | None = None,
+    ) -> None:
         super().__init__(request)
+        self._began_s = time.monotonic()
+        self._end_s = self._began_s + _MAX_S if end_s is None else end_s
+        self.stopped = ""
         self.mends: list[str] = []
         self.parts: list[tuple[Request, Future[Completion]]] = []
         self._engine, self._tries, self._contract = engine, tries, contract
@@ -199,19 +215,28 @@ class StepStream(PartedStream):
     def _paragraphs(self, tick_s: float | None) -> Iterator[str]:
         """Yield what runs; have what failed written again, and names bound that are missing."""
         request, num_redrawn, is_binding = self._first, 0, False
-        while (outcome := (yield from self._read(request, tick_s))) != "done":
-            if self._is_over:
+        while True:
+            try:
+                outcome = yield from self._read(request, tick_s)
+            except JupyterLLMError as error:
+                if not self._texts:
+                    raise
+                self._keep(error)
+                break
+            if self._is_over or outcome == "done":
+                break
+            if outcome == "ended" and (not self._missing or is_binding or not self._texts):
+                break
+            if self._is_stopped():
                 break
             if outcome == "ended":
-                if not self._missing or is_binding or not self._texts:
-                    break
                 is_binding = True
                 asked = naming({name: self._contract.types[name] for name in self._missing})
                 self._texts.append(f"\n\n# {asked}\n")
             prefix = self._first.answer_prefix + self.written
             request = replace(self._first, answer_prefix=prefix, conversation=None)
             most = _MAX_BINDING if is_binding else _MAX_AGAIN
-            most = min(most, request.params.max_tokens or most)
+            most = min(most, request.params.max_tokens or most, _MAX_TOKENS - self._num_tokens)
             request = replace(request, params=replace(request.params, max_tokens=most))
             if outcome == "raises":
                 num_redrawn += 1
@@ -220,9 +245,31 @@ class StepStream(PartedStream):
                     break
                 request = varied(request, num_redrawn)
 
+    def _keep(self, error: JupyterLLMError) -> None:
+        """Keep what ran before an error of the engine, and report the error below the code."""
+        self.stopped = f"stopped: {str(error).rstrip('.')}"
+        if self._stream is not None and (last := self._stream.interrupt().completion) is not None:
+            self.request = self._first
+            self._num_tokens += last.usage.completion_tokens
+            self._completion = replace(last, text=self.written, finish_reason="stop")
+
+    def _is_stopped(self) -> bool:
+        """Whether a bound is reached; note which one."""
+        took_s, at_s = time.monotonic() - self._began_s, self._end_s - self._began_s
+        num_steps = self._chain.depth if self._chain is not None else 0
+        bounds = (
+            (num_steps, _MAX_STEPS, f"{num_steps} cells"),
+            (self._num_tokens, _MAX_TOKENS, f"{self._num_tokens} tokens"),
+            (took_s, at_s, f"{took_s:.0f} seconds"),
+        )
+        reached = next((text for one, most, text in bounds if one >= most), "")
+        self.stopped = f"stopped after {reached}" if reached else ""
+        return bool(reached)
+
     def _read(self, request: Request, tick_s: float | None) -> Generator[str, None, str]:
         """Have a part written, yield what runs of it, and return how that ended."""
         rest, own, outcome, failed, last = "", "", "ended", "", ""
+        self._stream = None
         with ask(self._engine, request, "draft") as stream:
             self._stream = stream
             self.parts.append((request, stream.future))
@@ -230,6 +277,9 @@ class StepStream(PartedStream):
                 stream.cancel()
             for piece in chain((chunk.text for chunk in stream.chunks(tick_s)), (None,)):
                 yield ""
+                if self._is_stopped():
+                    outcome = "done"
+                    break
                 rest += "\n" if piece is None else piece
                 if piece is not None and "\n" not in piece:
                     continue  # no paragraph ends inside a line
@@ -269,8 +319,7 @@ class StepStream(PartedStream):
             self._is_blind = not seen.runs
             self._kinds = seen.looked if isinstance(seen.looked, dict) else self._kinds
         self._texts.append(part)
-        is_last = self._chain is not None and self._chain.depth >= _MAX_STEPS
-        if is_last or (self._contract.types and not self._missing):
+        if (self._contract.types and not self._missing) or self._is_stopped():
             outcome = "done"
         return outcome, part
 

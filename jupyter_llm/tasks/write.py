@@ -247,17 +247,19 @@ class _Drafts:
                 answer = self._judge.read(completion, again, timeout_s=timeout_s, step=step)
                 yield self._with_parts(answer)
 
-    def _by_steps(self, request: Request) -> StepStream | None:
+    def _by_steps(self, request: Request, end_s: float | None = None) -> StepStream | None:
         """Return the stream of a draft that is written by steps, unless drafts are not."""
         if self._tries is not None:
-            self._steps = StepStream(self._engine, request, self._tries, self._judge.contract)
+            contract = self._judge.contract
+            self._steps = StepStream(self._engine, request, self._tries, contract, end_s)
         return self._steps
 
     def _with_parts(self, answer: CodeAnswer) -> CodeAnswer:
         """Return the last draft with the parts and mends of its steps."""
         if (steps := self._steps) is None:
             return answer
-        return replace(answer, mends=(*steps.mends, *answer.mends), parts=tuple(steps.parts))
+        mends = (*steps.mends, *answer.mends)
+        return replace(answer, mends=mends, parts=tuple(steps.parts), stopped=steps.stopped)
 
     def _drawn_by_steps(
         self, requests: list[Request], first: int, end_s: float | None
@@ -265,7 +267,7 @@ class _Drafts:
         """Yield drafts one by one, as `drawn` does; each is a program of its own."""
         for number, request in enumerate(requests, first):
             is_late = end_s is not None and time.monotonic() > end_s
-            if is_late or (steps := self._by_steps(request)) is None:
+            if is_late or (steps := self._by_steps(request, end_s)) is None:
                 return
             with steps:
                 for _ in steps.chunks(TICK_S):

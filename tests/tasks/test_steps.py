@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from support.seal import needs_seal
 
 from jupyter_llm import llm
 from jupyter_llm.chat.question import code_prompt
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.errors import ContextOverflowError
 from jupyter_llm.notebook.sealed.chain import Chain
 from jupyter_llm.records.verify import verify
 from jupyter_llm.tasks.contract import Contract, with_names
@@ -97,6 +100,36 @@ def test_the_model_stops_once_the_names_are_computed() -> None:
 def test_a_model_that_does_not_stop_is_stopped_after_twenty_cells() -> None:
     steps = do(["x = [0]\n\n" + "x[0] += 1\n\n" * 40])
     assert len(steps.sources) == 20
+    assert steps.answer.note.startswith("stopped after 20 cells")
+
+
+def test_tokens_and_time_are_bounded_and_reported() -> None:
+    params = SamplingParams(max_tokens=2500)
+    request = Request(prompt=(Message("user", "Count"),), params=params)
+    engine = ScriptedEngine(["a = 1\n\n" + "# word " * N_CTX, "n = 2\n"])
+    contract = Contract(with_names("Count", "n int"), {})
+    stream = StepStream(engine, request, Tries(namespace={}), contract)
+    assert stream.result().text.startswith("a = 1\n")
+    assert stream.stopped == "stopped after 2500 tokens"
+    late = StepStream(engine, request, Tries(namespace={}), contract, time.monotonic())
+    assert late.result().text == ""
+    assert late.stopped == "stopped after 0 seconds"
+
+
+def test_what_ran_before_an_error_of_the_engine_is_kept_with_the_error() -> None:
+    engine = ScriptedEngine(["a = 1\n\nmissing\n", "b = 2\n"])
+
+    def show(stream: Stream) -> Completion:
+        for chunk in stream.chunks():
+            if "a = 1" in chunk.text:
+                engine.failure = ContextOverflowError(5000, N_CTX)
+        return stream.result()
+
+    tries = Tries(namespace={})
+    request = Request(prompt=(Message("user", "Count"),), params=SamplingParams(temperature=0))
+    answer = write_code(engine, request, Judge(tries=tries), show=show, by_steps=True)
+    assert shown_steps(answer, tries).sources == ("a = 1",)
+    assert answer.note.startswith("stopped: The prompt is 5000 tokens")
 
 
 def test_names_that_are_missing_at_the_end_are_bound_by_one_more_cell() -> None:
