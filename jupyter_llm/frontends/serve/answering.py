@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -31,16 +32,24 @@ Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 32  # simultaneous answers to one call: more would delay the cells
+_KINDS = {  # of errors, by Anthropic's names: OpenAI's clients read the status
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+}
 
 
 def failure(status: int, message: str, code: str | None = None, **more: Any) -> JSONResponse:
-    """Return an error response in OpenAI's form; `more` are further fields of the error.
+    """Return an error response for clients of all protocols; `more` are fields of the error.
 
     Clients retry by themselves if the status is 500 or higher.
     """
-    kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004  HTTP's
+    other = "invalid_request_error" if status < 500 else "api_error"  # noqa: PLR2004  HTTP's
+    kind = _KINDS.get(status, other)
     details = {"message": message, "type": kind, "param": None, "code": code, **more}
-    return JSONResponse({"error": details}, status)
+    return JSONResponse({"type": "error", "error": details}, status)
 
 
 def refused(_request: object, error: Exception) -> JSONResponse:
@@ -78,7 +87,7 @@ class Answer(StreamingResponse):
         self._room = CapacityLimiter(_AT_ONCE)
         self._is_begun = False
         self._is_chat = isinstance(call, ChatCall)
-        self._about = {
+        self._about: Json = {
             "id": f"{'chatcmpl' if self._is_chat else 'cmpl'}-{secrets.token_hex(12)}",
             "created": int(time.time()),
             "model": engine.info.name,
@@ -96,15 +105,10 @@ class Answer(StreamingResponse):
             error = failed.exceptions[0]
             if not self._is_begun or not isinstance(error, errors.JupyterLLMError):
                 raise error from None
-            await self._put(_event(bytes(refused(None, error).body)), is_last=True)
+            await self._put(self._failure(bytes(refused(None, error).body)), is_last=True)
             return
-        if not self._call.stream:
-            choices = [self._choice(one, "message") for one in self._answers]
-            await self._put(self._around(choices, "", usage=self._usage()), is_last=True)
-            return
-        if self._call.stream_options.get("include_usage"):
-            await self._put(_event(self._around([], ".chunk", usage=self._usage())))
-        await self._put(_event(b"[DONE]"), is_last=True)
+        last = self._ending() if self._call.stream else encoded(self._whole())
+        await self._put(last, is_last=True)
 
     async def _write(self, answer: GuestAnswer) -> None:
         async with self._room:
@@ -131,11 +135,9 @@ class Answer(StreamingResponse):
         return stream.result()
 
     async def _send_piece(self, answer: GuestAnswer, chunk: Chunk | None = None) -> None:
-        if not self._call.stream:
-            return
-        choice = self._choice(answer, "delta", chunk)
-        if chunk is None or choice.get("delta") != {}:  # a tag may have been read
-            await self._put(_event(self._around([choice], ".chunk")))
+        if self._call.stream:
+            for one in self._events(answer, chunk):
+                await self._put(one)
 
     async def _put(self, body: bytes, *, is_last: bool = False) -> None:
         if not self._is_begun:
@@ -143,6 +145,28 @@ class Answer(StreamingResponse):
             begin = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await self._send(begin)
         await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+    def _whole(self) -> Json:
+        """Return the body of an answer that is not streamed."""
+        choices = [self._choice(one, "message") for one in self._answers]
+        return self._around(choices, "", usage=self._usage())
+
+    def _events(self, answer: GuestAnswer, piece: Chunk | None) -> Iterator[bytes]:
+        """Yield the events for a piece of an answer, or for its end (None)."""
+        choice = self._choice(answer, "delta", piece)
+        if piece is None or choice.get("delta") != {}:  # a tag may have been read
+            yield event(encoded(self._around([choice], ".chunk")))
+
+    def _ending(self) -> bytes:
+        """Return the end of a stream."""
+        done = event(b"[DONE]")
+        if self._call.stream_options.get("include_usage"):
+            return event(encoded(self._around([], ".chunk", usage=self._usage()))) + done
+        return done
+
+    def _failure(self, failed: bytes) -> bytes:
+        """Return the end of a stream with an error, whose response has the body `failed`."""
+        return event(failed)
 
     def _choice(self, answer: GuestAnswer, where: str, piece: Chunk | None = None) -> Json:
         """Return a piece of an answer, or its end with the reason and the log-probabilities."""
@@ -159,16 +183,11 @@ class Answer(StreamingResponse):
         if not is_end:
             return {**choice, "logprobs": None, "finish_reason": None}
         logprobs = _chat_logprobs(answer) if self._is_chat else _text_logprobs(answer)
-        # OpenAI has only "length" for other ends.
-        reason = "stop" if answer.completion.finish_reason == "stop" else "length"
-        if answer.reader.calls and reason == "stop" and not answer.reader.is_within:
-            reason = "tool_calls"
-        return {**choice, "logprobs": logprobs, "finish_reason": reason}
+        return {**choice, "logprobs": logprobs, "finish_reason": finish_reason(answer)}
 
-    def _around(self, choices: list[Json], kind: str, **more: Any) -> bytes:
+    def _around(self, choices: list[Json], kind: str, **more: Any) -> Json:
         kind = f"chat.completion{kind}" if self._is_chat else "text_completion"
-        message = {**self._about, "object": kind, "choices": choices, **more}
-        return json.dumps(message).encode()  # in ASCII: an echo may have a lone surrogate
+        return {**self._about, "object": kind, "choices": choices, **more}
 
     def _usage(self) -> Json:
         """Return the total cost of the answers; a prompt with several answers counts once."""
@@ -187,18 +206,38 @@ class Answer(StreamingResponse):
         }
 
 
-def _event(data: bytes) -> bytes:
-    return b"data: %b\n\n" % data
+def encoded(message: Json) -> bytes:
+    """Return JSON in ASCII, since an echo may have a lone surrogate."""
+    return json.dumps(message).encode()
+
+
+def event(data: bytes, name: str = "") -> bytes:
+    """Return a server-sent event; in some protocols it has a name."""
+    line = f"event: {name}\n".encode() if name else b""
+    return b"%bdata: %b\n\n" % (line, data)
+
+
+def finish_reason(answer: GuestAnswer) -> str:
+    """Return the reason by OpenAI's names: other ends are "length", too."""
+    if answer.completion.finish_reason != "stop":
+        return "length"
+    has_calls = answer.reader.calls and not answer.reader.is_within
+    return "tool_calls" if has_calls else "stop"
+
+
+def read_piece(
+    answer: GuestAnswer, text: str, *, is_last: bool = False
+) -> tuple[str, list[CallPiece]]:
+    """Return the text and the calls in a piece of an answer."""
+    return answer.reader.feed(text, is_last=is_last) if answer.tool_names else (text, [])
 
 
 def _said(answer: GuestAnswer, text: str, *, is_whole: bool, is_last: bool) -> Json:
     """Return the text and the calls in a piece of an answer, or in all of it."""
-    if not answer.tool_names:
-        return {"content": text}
-    text, pieces = answer.reader.feed(text, is_last=is_last)
+    text, pieces = read_piece(answer, text, is_last=is_last)
     calls = [_call(answer.reader.calls[one.number], one, is_whole=is_whole) for one in pieces]
     said: Json = {"tool_calls": calls} if calls else {}
-    if text or is_whole:
+    if text or is_whole or not answer.tool_names:
         said["content"] = text or (None if calls else "")
     return said
 

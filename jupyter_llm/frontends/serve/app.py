@@ -26,6 +26,8 @@ from jupyter_llm.engine.options import DRAWN
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ServeError
 from jupyter_llm.frontends.serve import calls
 from jupyter_llm.frontends.serve.answering import Answer, failure, refused
+from jupyter_llm.frontends.serve.blocks import BlockAnswer
+from jupyter_llm.frontends.serve.messages import MessagesAnswer, MessagesCall, TokenCountCall
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +61,8 @@ class Gate:
         app = self._app
         if is_call := scope["type"] == "http":
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+            if key := Headers(scope=scope).get("x-api-key"):  # Anthropic's clients send it so
+                scheme, token = "bearer", key
             given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
             if scope["path"] == "/health":
                 app = JSONResponse({"status": "ok"})
@@ -92,10 +96,12 @@ class Desk:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """Return the endpoints by path: OpenAI's and llama-server's."""
+        """Return the endpoints by path: OpenAI's, Anthropic's and llama-server's."""
         posted: dict[str, Callable[..., Any]] = {
             "/v1/chat/completions": partial(self._answer, calls.ChatCall),
             "/v1/completions": partial(self._answer, calls.TextCall),
+            "/v1/messages": partial(self._answer_form, MessagesAnswer, MessagesCall),
+            "/v1/messages/count_tokens": self._count,
             "/v1/embeddings": self._embed,
             **dict.fromkeys(("/tokenize", "/detokenize"), self._tokens),
         }
@@ -125,10 +131,28 @@ class Desk:
     async def _answer(
         self, kind: type[calls.ChatCall | calls.TextCall], request: Request
     ) -> Response:
+        return await self._answered(Answer, await self._read(request, kind), request)
+
+    async def _answer_form(
+        self, form: type[BlockAnswer], kind: type[calls.ChatForm], request: Request
+    ) -> Response:
         call = await self._read(request, kind)
+        return await self._answered(partial(form, call), call.chat, request)
+
+    async def _answered(
+        self, form: Callable[..., Answer], call: calls.ChatCall | calls.TextCall, request: Request
+    ) -> Response:
         engine = await self._engine(call.model, "chat")
         sender = call.prompt_cache_key or request.state.guest.name
-        return Answer(call, engine, await run_sync(call.answers, engine), sender)
+        return form(call, engine, await run_sync(call.answers, engine), sender)
+
+    async def _count(self, request: Request) -> Response:
+        chat = (await self._read(request, TokenCountCall)).chat
+        engine = await self._engine(chat.model, "chat")
+        (answer,) = await run_sync(chat.answers, engine)
+        think = answer.request.params.think
+        number = await run_sync(partial(engine.count_tokens, answer.request.prompt, think=think))
+        return JSONResponse({"input_tokens": number})
 
     async def _tokens(self, request: Request) -> Response:
         call = await self._read(request, calls.TokensCall)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _HARMLESS: dict[str, tuple[Any, ...] | None] = {
     **dict.fromkeys(("user", "name", "metadata", "service_tier", "safety_identifier", "store")),
     **dict.fromkeys(("prompt_cache_retention", "prediction", "reasoning_effort", "verbosity")),
+    **dict.fromkeys(("context_management", "client_metadata")),
     "best_of": (1,),
     "modalities": (["text"],),
 }
@@ -50,7 +51,7 @@ _SAME = {
     "prompt": "content",  # for /tokenize, by lm-evaluation-harness
     "add_special_tokens": "add_special",
 }
-_STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
+STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
 
 _OF_LARK = "%llguidance {}\n"
 _CHARACTER = r"\\U00(?:0[0-9A-F]|10)[0-9A-F]{4}"
@@ -97,12 +98,12 @@ class _Schema(Struct):
     schema: dict[str, Any]
 
 
-class _Format(Struct, frozen=True, **_STRICT):
+class _Format(Struct, frozen=True, **STRICT):
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: _Schema | None = None
 
 
-class GuestCall(Struct, kw_only=True, **_STRICT):
+class GuestCall(Struct, kw_only=True, **STRICT):
     """The fields that all calls have.
 
     A call without a `model` uses the model of its role: `embed` for vectors, `chat` for all others.
@@ -115,7 +116,7 @@ class GuestCall(Struct, kw_only=True, **_STRICT):
 T = TypeVar("T", bound=GuestCall)
 
 
-class AnswerCall(GuestCall, kw_only=True, **_STRICT):
+class AnswerCall(GuestCall, kw_only=True, **STRICT):
     """A call for answers."""
 
     stream: bool = False
@@ -190,7 +191,7 @@ class _Function(Struct):
     strict: bool | None = None
 
 
-class _Tool(Struct, **_STRICT):
+class _Tool(Struct, **STRICT):
     type: Literal["function"]
     function: _Function
 
@@ -215,7 +216,7 @@ class _ToolCall(Struct):
     type: Literal["function"] = "function"
 
 
-class _ChatMessage(Struct, **_STRICT):
+class _ChatMessage(Struct, **STRICT):
     """A message as clients send it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -258,7 +259,7 @@ def _read_messages(messages: list[_ChatMessage]) -> tuple[Message, ...]:
     return tuple(read)
 
 
-class ChatCall(AnswerCall, kw_only=True, **_STRICT):
+class ChatCall(AnswerCall, kw_only=True, **STRICT):
     """A chat to answer."""
 
     messages: Annotated[list[_ChatMessage], Meta(min_length=1)]
@@ -307,7 +308,22 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
         return shape if use is None else use.constraint(shape)
 
 
-class TextCall(AnswerCall, kw_only=True, **_STRICT):
+class ChatForm(GuestCall, kw_only=True, **STRICT):
+    """A chat in another protocol's form."""
+
+    stream: bool = False
+
+    @property
+    def chat(self) -> ChatCall:
+        """The same chat in OpenAI's form."""
+        return _converted({"model": self.model, "stream": self.stream, **self._fields()}, ChatCall)
+
+    def _fields(self) -> dict[str, Any]:
+        """Return the fields of the chat."""
+        raise NotImplementedError
+
+
+class TextCall(AnswerCall, kw_only=True, **STRICT):
     """Texts or tokens to continue."""
 
     prompt: _Texts
@@ -349,7 +365,7 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         return RawPrompt(tuple(part for part in parts if part))
 
 
-class VectorCall(GuestCall, kw_only=True, **_STRICT):
+class VectorCall(GuestCall, kw_only=True, **STRICT):
     """A call for the vectors of texts."""
 
     input: _Texts
@@ -375,7 +391,7 @@ class VectorCall(GuestCall, kw_only=True, **_STRICT):
         return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
-class TokensCall(GuestCall, kw_only=True, **_STRICT):
+class TokensCall(GuestCall, kw_only=True, **STRICT):
     """A call for the tokens of a text, or the text of tokens."""
 
     tokens: list[int] | None = None
@@ -408,15 +424,23 @@ def read_call(kind: type[T], body: bytes) -> T:
     """Parse a call's body; `OptionError` has the fault."""
     try:
         given = json.loads(body)
-        if isinstance(given, dict):
-            given = _effective(given, kind)
-            if isinstance(messages := given.get("messages"), list):
-                given["messages"] = [
-                    _effective(m, _ChatMessage) if isinstance(m, dict) else m for m in messages
-                ]
+    except (ValueError, RecursionError):
+        raise OptionError("The call cannot be answered: its body is not JSON.") from None
+    return _converted(given, kind)
+
+
+def _converted(given: Any, kind: type[T]) -> T:
+    """Return the call that an object has."""
+    if isinstance(given, dict):
+        given = _effective(given, kind)
+        if isinstance(messages := given.get("messages"), list):
+            given["messages"] = [
+                _effective(m, _ChatMessage) if isinstance(m, dict) else m for m in messages
+            ]
+    try:
         return convert(given, kind, str_keys=True)  # tokens are numbers
-    except (ValidationError, ValueError, RecursionError) as error:
-        reason = error if isinstance(error, ValidationError) else "its body is not JSON"
+    except (ValidationError, RecursionError) as error:
+        reason = error if isinstance(error, ValidationError) else "its body is nested too deeply"
         raise OptionError(f"The call cannot be answered: {reason}.") from None
 
 

@@ -129,7 +129,7 @@ def test_calls_beyond_many_at_a_time_are_asked_to_come_again(
         with client.chat.completions.create(**ASKED, stream=True) as pieces:
             next(iter(pieces))
             status, told = call(served, "/v1/models")
-        assert (status, told["error"]["type"]) == (503, "server_error")
+        assert (status, told["error"]["type"]) == (503, "overloaded_error")
         until(lambda: call(served, "/v1/models")[0] == 200)
 
 
