@@ -28,6 +28,7 @@ from jupyter_llm.frontends.serve import calls
 from jupyter_llm.frontends.serve.answering import Answer, failure, refused
 from jupyter_llm.frontends.serve.blocks import BlockAnswer
 from jupyter_llm.frontends.serve.messages import MessagesAnswer, MessagesCall, TokenCountCall
+from jupyter_llm.frontends.serve.responses import ResponsesAnswer, ResponsesCall
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +103,7 @@ class Desk:
             "/v1/completions": partial(self._answer, calls.TextCall),
             "/v1/messages": partial(self._answer_form, MessagesAnswer, MessagesCall),
             "/v1/messages/count_tokens": self._count,
+            "/v1/responses": partial(self._answer_form, ResponsesAnswer, ResponsesCall),
             "/v1/embeddings": self._embed,
             **dict.fromkeys(("/tokenize", "/detokenize"), self._tokens),
         }

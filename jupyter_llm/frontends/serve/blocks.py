@@ -63,10 +63,10 @@ class BlockAnswer(Answer):
     def _events(self, answer: GuestAnswer, piece: Chunk | None) -> Iterator[bytes]:
         if not answer.is_begun:
             answer.is_begun = True
-            yield from map(_event, self._opening())
-        yield from map(_event, self._fed(answer, piece))
+            yield from map(sent, self._opening())
+        yield from map(sent, self._fed(answer, piece))
         if piece is None:
-            yield from map(_event, self._closing())
+            yield from map(sent, self._closing())
 
     def _ending(self) -> bytes:
         return b""
@@ -106,5 +106,6 @@ class BlockAnswer(Answer):
             yield from self._grown(block, text)
 
 
-def _event(message: Json) -> bytes:
+def sent(message: Json) -> bytes:
+    """Return an event of its type's name."""
     return event(encoded(message), message["type"])

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 _HARMLESS: dict[str, tuple[Any, ...] | None] = {
     **dict.fromkeys(("user", "name", "metadata", "service_tier", "safety_identifier", "store")),
     **dict.fromkeys(("prompt_cache_retention", "prediction", "reasoning_effort", "verbosity")),
-    **dict.fromkeys(("context_management", "client_metadata")),
+    **dict.fromkeys(("context_management", "client_metadata", "reasoning")),
+    "include": (["reasoning.encrypted_content"],),
+    "truncation": ("disabled",),
     "best_of": (1,),
     "modalities": (["text"],),
 }
