@@ -53,7 +53,7 @@ def _joined(content: str | list[_Text]) -> str:
 
 
 class _Message(Struct, **STRICT):
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: str | list[_Block]
 
     def read(self) -> list[Json]:

@@ -36,13 +36,14 @@ class _Part(Struct):
 
 
 class _Item(Struct):
-    """An item of a conversation; those of Codex have no `type` in some versions."""
+    """An item of a conversation."""
 
     type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
     role: Literal["system", "developer", "user", "assistant"] = "user"
     content: str | list[_Part] | None = None
     call_id: str = ""
     name: str = ""
+    namespace: str = ""
     arguments: str = ""
     output: str | list[_Part] = ""
 
@@ -75,10 +76,10 @@ def _read_answer(items: list[_Item]) -> Json:
     def of(kind: str) -> list[_Item]:
         return [one for one in items if one.type == kind]
 
-    calls = [
-        {"id": one.call_id, "function": {"name": one.name, "arguments": one.arguments}}
-        for one in of("function_call")
-    ]
+    calls = list[Json]()
+    for one in of("function_call"):
+        name = f"{one.namespace}.{one.name}" if one.namespace else one.name
+        calls.append({"id": one.call_id, "function": {"name": name, "arguments": one.arguments}})
     return {
         "role": "assistant",
         "content": "\n".join(_joined(one.content) for one in of("message")),
@@ -87,15 +88,33 @@ def _read_answer(items: list[_Item]) -> Json:
     }
 
 
-class _Tool(Struct):
-    type: Literal["function"]
+class _Function(Struct, tag="function"):
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
-    def read(self) -> Json:
-        return {"type": "function", "function": to_builtins(self)}
+    def read(self, prefix: str = "") -> Iterator[Json]:
+        function = {**to_builtins(self), "name": prefix + self.name}
+        yield {"type": "function", "function": function}
+
+
+class _Namespace(Struct, tag="namespace"):
+    """Functions whose names have a common prefix for the model."""
+
+    name: str
+    tools: list[_Function]
+
+    def read(self) -> Iterator[Json]:
+        for one in self.tools:
+            yield from one.read(f"{self.name}.")
+
+
+class _WebSearch(Struct, tag="web_search"):
+    """What Codex offers to any server, which may leave it out."""
+
+    def read(self) -> Iterator[Json]:
+        yield from ()
 
 
 class _Format(Struct, frozen=True):
@@ -112,8 +131,8 @@ class ResponsesCall(ChatForm, kw_only=True, **STRICT):
 
     input: str | Annotated[list[_Item], Meta(min_length=1)]
     instructions: str = ""
-    tools: tuple[_Tool, ...] = ()
-    tool_choice: Literal["none", "auto", "required"] | _Tool = "auto"
+    tools: tuple[_Function | _Namespace | _WebSearch, ...] = ()
+    tool_choice: Literal["none", "auto", "required"] | _Function = "auto"
     parallel_tool_calls: bool = True
     text: _TextOptions = _TextOptions()
     max_output_tokens: int | None = None
@@ -131,8 +150,8 @@ class ResponsesCall(ChatForm, kw_only=True, **STRICT):
             shape["json_schema"] = {"schema": form.schema}
         return {
             "messages": [*system, *_read(items)],
-            "tools": [one.read() for one in self.tools],
-            "tool_choice": choice if isinstance(choice, str) else choice.read(),
+            "tools": [read for one in self.tools for read in one.read()],
+            "tool_choice": choice if isinstance(choice, str) else next(choice.read()),
             "parallel_tool_calls": self.parallel_tool_calls,
             "response_format": shape,
             "max_tokens": self.max_output_tokens,
@@ -196,12 +215,18 @@ class ResponsesAnswer(BlockAnswer):
     def _item(self, block: Block, status: str = "completed") -> Json:
         about = {"id": self._ids[block.number], "status": status}
         if block.call is not None:
-            named = {"call_id": block.call.id, "name": block.call.name}
+            named = {"call_id": block.call.id, **self._named(block.call.name)}
             return {"type": "function_call", **about, **named, "arguments": block.text}
         content = [_part(block)] if block.text else []
         if block.kind == "thoughts":
             return {"type": "reasoning", **about, "summary": [], "content": content}
         return {"type": "message", "role": "assistant", **about, "content": content}
+
+    def _named(self, name: str) -> Json:
+        """Return a function's name and namespace."""
+        space, _, rest = name.partition(".")
+        spaces = {one.name for one in self._form.tools if isinstance(one, _Namespace)}
+        return {"name": rest, "namespace": space} if space in spaces else {"name": name}
 
     def _event(self, kind: str, **more: Any) -> Json:
         return {"type": kind, "sequence_number": next(self._numbers), **more}
@@ -230,7 +255,7 @@ class ResponsesAnswer(BlockAnswer):
     def _ended(self, block: Block) -> Iterator[Json]:
         place, kind = self._place(block), _NAMES[block.kind] + ".done"
         if block.call is not None:
-            yield self._event(kind, **place, name=block.call.name, arguments=block.text)
+            yield self._event(kind, **place, **self._named(block.call.name), arguments=block.text)
         else:
             yield self._event(kind, **place, text=block.text, logprobs=[])
             yield self._event("response.content_part.done", **place, part=_part(block))

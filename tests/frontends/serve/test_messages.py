@@ -133,6 +133,7 @@ def test_a_conversation_with_results_is_read_as_a_chat(
         *HELLO,
         {"role": "assistant", "content": [{"type": "text", "text": "I look."}, used, failed]},
         {"role": "user", "content": results},
+        {"role": "system", "content": "It is noon."},
     ]
     system: Any = [{"type": "text", "text": "Be brief.", **cached}, {"type": "text", "text": "Go."}]
     client.messages.create(**{**ASKED, "messages": messages, "system": system})
@@ -146,6 +147,7 @@ def test_a_conversation_with_results_is_read_as_a_chat(
             "<tool_response>\nError: No net.\n</tool_response>",
         ),
         Message("user", "And now?"),
+        Message("system", "It is noon."),
     )
 
 

@@ -23,6 +23,12 @@ PARAMETERS = {
     "required": ["days"],
 }
 WEATHER: Any = {"type": "function", "name": "weather", "parameters": PARAMETERS}
+AGENTS: Any = {
+    "type": "namespace",
+    "name": "agents",
+    "description": "Other agents.",
+    "tools": [{"type": "function", "name": "wait", "parameters": {"type": "object"}}],
+}
 OSLO = ToolCall("weather", '{"days": 3}')
 ASKED: dict[str, Any] = {"model": "", "input": "Hello there"}
 
@@ -84,6 +90,20 @@ def test_calls_are_items_after_the_text(engine: ScriptedEngine, client: OpenAI) 
         assert (called.name, called.arguments) == ("weather", OSLO.arguments)
 
 
+def test_functions_of_a_namespace_have_it_in_the_prompt_only(
+    engine: ScriptedEngine, client: OpenAI
+) -> None:
+    engine.replies += [ToolCall("agents.wait", "{}").text] * 2
+    for response in both(client, tools=[AGENTS]):
+        (called,) = response.output
+        assert (called.namespace, called.name) == ("agents", "wait")
+    answered = {"type": "function_call_output", "call_id": called.call_id, "output": "done"}
+    items: Any = [called.to_dict(), answered]
+    client.responses.create(model="", input=items)
+    prompt: Any = engine.requests[-1].prompt
+    assert prompt[0].content == ToolCall("agents.wait", "{}").text
+
+
 def test_an_answer_that_is_cut_off_is_incomplete(engine: ScriptedEngine, client: OpenAI) -> None:
     for response in both(client, max_output_tokens=5):
         assert response.status == "incomplete"
@@ -137,6 +157,7 @@ def test_fields_of_coding_agents_are_taken(engine: ScriptedEngine, client: OpenA
         truncation="disabled",
         parallel_tool_calls=False,
         temperature=0.5,
+        tools=[WEATHER, AGENTS, {"type": "web_search"}],
         extra_body={"client_metadata": {"a": "b"}},
     )
     assert engine.requests[0].sender == "a"
@@ -161,7 +182,7 @@ def test_a_shape_binds_any_model(tiny: OpenAI) -> None:
 
 REFUSED: dict[str, dict[str, Any]] = {
     "previous_response_id": {"previous_response_id": "resp_1"},
-    "'web_search'": {"tools": [{"type": "web_search"}]},
+    "'file_search'": {"tools": [{"type": "file_search"}]},
     "'input_image'": {
         "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "a"}]}]
     },
