@@ -246,6 +246,10 @@ class DocumentError(JupyterLLMError, ValueError):
     """An edit from a front end does not fit the notebook's cells."""
 
 
+class UndoError(JupyterLLMError, RuntimeError):
+    """The variables of before cannot be kept or brought back; no variable has changed."""
+
+
 class DownloadInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a pull."""
 
