@@ -247,7 +247,7 @@ class DocumentError(JupyterLLMError, ValueError):
 
 
 class UndoError(JupyterLLMError, RuntimeError):
-    """The variables of before cannot be kept or brought back; no variable has changed."""
+    """The old values of variables cannot be kept or restored. No variable was changed."""
 
 
 class DownloadInterrupted(OneLine, KeyboardInterrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -130,10 +131,56 @@ def test_views_come_back_with_their_array() -> None:
     before.close()
 
 
+def test_variables_of_one_library_share_nothing_by_that() -> None:
+    frame = {"a": np.arange(5.0), "b": list("vwxyz")}
+    variables: dict[str, Any] = {name: pd.DataFrame(frame) for name in "xyz"}
+    before = kept(variables | {"array": np.arange(3.0), "other": np.arange(4.0)})
+    assert before.values({"x"}).keys() == {"x"}
+    assert before.values({"array"}).keys() == {"array"}
+    before.close()
+
+
+def test_an_instance_keeps_its_class_when_a_cell_defines_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = type("Point", (), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Point", old, raising=False)
+    variables: dict[str, Any] = {"Point": old, "point": old()}
+    before = kept(variables)
+    variables["point"].x = 2
+    new = type("Point", (), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Point", new)
+    variables["Point"] = new
+    values = before.values({"Point", "point"})
+    assert type(values["point"]) is values["Point"] is old
+    assert not vars(values["point"])
+    before.close()
+
+
+def test_the_reason_why_a_variable_cannot_be_copied_is_known() -> None:
+    from jupyter_llm.notebook.sealed.frozen_copy import why_opaque
+
+    before = kept({"lock": threading.Lock(), "n": 1})
+    digests = before.digests()
+    assert "cannot pickle" in why_opaque(digests["lock"])
+    assert why_opaque(digests["n"]) == ""
+    before.close()
+
+
+def test_an_interrupt_leaves_the_copy_usable(before: FrozenCopy) -> None:
+    process = process_of(before)
+    process.suspend()  # it answers only when it is resumed
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        before.digests()
+    process.resume()
+    assert before.values({"n"}) == {"n": 3}
+
+
 def test_a_copy_that_was_ended_says_so_and_leaves_nothing(before: FrozenCopy) -> None:
     process = process_of(before)
     os.kill(process.pid, signal.SIGKILL)
-    with pytest.raises(UndoError, match="is gone"):
+    with pytest.raises(UndoError, match="has ended"):
         before.digests()
     assert not process.is_running()
 
