@@ -27,7 +27,7 @@ from jupyter_llm.frontends.cli.command import OK, argument, command, model_argum
     json_help='print {"url": …, "token": …} on one line, for machines',
 )
 def _serve(options: argparse.Namespace) -> int:
-    """Serve a model to other programs of this machine, by OpenAI's protocol.
+    """Serve a model to other programs of this machine, by OpenAI's or Anthropic's protocol.
 
     They need the printed address and token; the token is random, or JUPYTER_LLM_TOKEN of the
     environment. Flash attention is on unless the model's name or the project sets it: it is faster

@@ -497,8 +497,8 @@ COMMANDS = named(
     Command(
         "serve",
         "[PORT|stop|token]",
-        "let other programs on this machine use the model by OpenAI's protocol, until `stop` or "
-        "the kernel's end; `token` shows the token that they need",
+        "let other programs on this machine use the model by OpenAI's or Anthropic's protocol "
+        "until `stop` or the kernel's end; `token` shows the token that they need",
         _serve,
     ),
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),

@@ -1,1 +1,1 @@
-"""Serves the resident models to other programs on this machine by OpenAI's protocol."""
+"""Serves the resident models to other programs on this machine."""

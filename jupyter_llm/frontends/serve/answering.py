@@ -165,7 +165,7 @@ class Answer(StreamingResponse):
         return done
 
     def _failure(self, failed: bytes) -> bytes:
-        """Return the end of a stream with an error, whose response has the body `failed`."""
+        """Return the end of a failed stream; `failed` is the body of the error's response."""
         return event(failed)
 
     def _choice(self, answer: GuestAnswer, where: str, piece: Chunk | None = None) -> Json:

@@ -61,13 +61,14 @@ class Gate:
         """Pass a call on, or answer with an error."""
         app = self._app
         if is_call := scope["type"] == "http":
-            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-            if key := Headers(scope=scope).get("x-api-key"):  # Anthropic's clients send it so
-                scheme, token = "bearer", key
-            given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
+            headers = Headers(scope=scope)
+            scheme, _, token = headers.get("authorization", "").partition(" ")
+            # Anthropic's clients send either header, or both with different keys.
+            each = f"{scheme.lower()} {token.strip()}", f"bearer {headers.get('x-api-key', '')}"
+            given = [one.encode("utf-8", "replace") for one in each]
             if scope["path"] == "/health":
                 app = JSONResponse({"status": "ok"})
-            elif not secrets.compare_digest(given, self._expected):
+            elif not any(secrets.compare_digest(one, self._expected) for one in given):
                 reason = (
                     "The token is missing or wrong. `%llm /serve token` shows it in a notebook."
                 )

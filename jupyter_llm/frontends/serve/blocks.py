@@ -1,4 +1,4 @@
-"""Answers in the protocols that send blocks: thoughts, texts and calls, one after another."""
+"""Answers for protocols that send a sequence of blocks: thoughts, texts and tool calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal["thoughts", "text", "call"]
 
 @dataclass(slots=True)
 class Block:
-    """A block of an answer, and its text so far; a call's text is its arguments."""
+    """A block of an answer with its text so far. The text of a tool call is its arguments."""
 
     kind: Kind
     number: int
@@ -26,7 +26,7 @@ class Block:
 
 
 class BlockAnswer(Answer):
-    """An answer as blocks. Each event is a JSON object, whose `type` is the event's name, too."""
+    """An answer sent as blocks. The `type` of an event's JSON is also the event's name."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Calls of OpenAI's protocol, checked and converted to requests of an engine.
+"""Calls of OpenAI's chat and text protocols, checked and converted to requests of an engine.
 
 An option that the engine does not support is refused by name: no answer may differ silently from
 the requested one. Options outside OpenAI's protocol have llama-server's names.
@@ -311,18 +311,25 @@ class ChatCall(AnswerCall, kw_only=True, **STRICT):
 
 
 class ChatForm(GuestCall, kw_only=True, **STRICT):
-    """A chat in another protocol's form."""
+    """A chat in another protocol's form, which is converted to OpenAI's."""
 
     stream: bool = False
 
     @property
     def chat(self) -> ChatCall:
         """The same chat in OpenAI's form."""
-        return _converted({"model": self.model, "stream": self.stream, **self._fields()}, ChatCall)
+        names = ("model", "stream", "prompt_cache_key")
+        same = {name: getattr(self, name) for name in names}
+        return _converted({**same, **self._fields()}, ChatCall)
 
     def _fields(self) -> dict[str, Any]:
         """Return the fields of the chat."""
         raise NotImplementedError
+
+
+def joined(content: Any) -> str:
+    """Return the text of a message in another protocol, given as text or as parts with a text."""
+    return content if isinstance(content, str) else "\n".join(one.text for one in content or ())
 
 
 class TextCall(AnswerCall, kw_only=True, **STRICT):

@@ -1,7 +1,7 @@
-"""Anthropic's protocol, as the official client, Claude Code and others speak it.
+"""Anthropic's Messages protocol, as its official clients and Claude Code use it.
 
-A call becomes a chat of OpenAI's protocol, with the same answers and refusals. Fields that only
-limit or label a call are accepted and ignored.
+Each request is converted to a chat in OpenAI's form, with the same answers and errors. Fields that
+do not change the answer are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from jupyter_llm.frontends.serve.answering import Json, event, finish_reason
 from jupyter_llm.frontends.serve.blocks import Block, BlockAnswer
-from jupyter_llm.frontends.serve.calls import STRICT, ChatForm
+from jupyter_llm.frontends.serve.calls import STRICT, ChatForm, joined
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -48,10 +48,6 @@ class _ToolResult(Struct, tag="tool_result"):
 _Block = _Text | _Thoughts | _HiddenThoughts | _ToolUse | _ToolResult
 
 
-def _joined(content: str | list[_Text]) -> str:
-    return content if isinstance(content, str) else "\n".join(one.text for one in content)
-
-
 class _Message(Struct, **STRICT):
     role: Literal["user", "assistant", "system"]
     content: str | list[_Block]
@@ -65,14 +61,14 @@ class _Message(Struct, **STRICT):
         calls = [_read_call(one) for one in blocks if isinstance(one, _ToolUse)]
         if results and not texts:
             return results
-        message: Json = {"role": self.role, "content": _joined(texts)}
+        message: Json = {"role": self.role, "content": joined(texts)}
         if self.role == "assistant":
             message |= {"reasoning_content": "".join(thoughts), "tool_calls": calls}
         return [*results, message]
 
 
 def _read_result(result: _ToolResult) -> Json:
-    text = "Error: " * bool(result.is_error) + _joined(result.content or "")
+    text = "Error: " * bool(result.is_error) + joined(result.content)
     return {"role": "tool", "tool_call_id": result.tool_use_id, "content": text}
 
 
@@ -135,7 +131,7 @@ class TokenCountCall(ChatForm, kw_only=True, **STRICT):
 
     def _fields(self) -> Json:
         messages = [read for one in self.messages for read in one.read()]
-        if system := _joined(self.system):
+        if system := joined(self.system):
             messages = [{"role": "system", "content": system}, *messages]
         fields: Json = {"messages": messages, "tools": [one.read() for one in self.tools]}
         if self.tool_choice is not None:

@@ -1,7 +1,7 @@
-"""OpenAI's newer protocol, as the official clients, Codex and agents speak it.
+"""OpenAI's Responses protocol, as its official clients, Codex and other agents use it.
 
-A call becomes a chat, with the same answers and refusals. Nothing is stored: each call has the
-whole conversation.
+Each request is converted to a chat, with the same answers and errors. No response is stored, so a
+request contains the whole conversation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Meta, Struct, to_builtins
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.frontends.serve.answering import Json, finish_reason
 from jupyter_llm.frontends.serve.blocks import Block, BlockAnswer, sent
-from jupyter_llm.frontends.serve.calls import STRICT, ChatCall, ChatForm, GuestAnswer
+from jupyter_llm.frontends.serve.calls import STRICT, ChatCall, ChatForm, GuestAnswer, joined
 
 _REPEATED = (  # fields of a call that its response has, too
     *("instructions", "tools", "tool_choice", "parallel_tool_calls", "text"),
@@ -31,7 +31,7 @@ _NAMES = {
 
 
 class _Part(Struct):
-    type: Literal["input_text", "output_text", "reasoning_text", "summary_text", "text"]
+    type: Literal["input_text", "output_text", "reasoning_text", "text"]
     text: str
 
 
@@ -54,10 +54,6 @@ class _Item(Struct):
         return is_said or self.type in ("function_call", "reasoning")
 
 
-def _joined(content: str | list[_Part] | None) -> str:
-    return content if isinstance(content, str) else "\n".join(one.text for one in content or ())
-
-
 def _read(items: list[_Item]) -> Iterator[Json]:
     """Yield the messages of a chat: items of an answer that follow each other are one message."""
     for is_answer, group in groupby(items, lambda item: item.is_answer):
@@ -66,9 +62,9 @@ def _read(items: list[_Item]) -> Iterator[Json]:
             continue
         for item in group:
             if item.type == "message":
-                yield {"role": item.role, "content": _joined(item.content)}
+                yield {"role": item.role, "content": joined(item.content)}
             else:
-                content = _joined(item.output)
+                content = joined(item.output)
                 yield {"role": "tool", "tool_call_id": item.call_id, "content": content}
 
 
@@ -82,8 +78,8 @@ def _read_answer(items: list[_Item]) -> Json:
         calls.append({"id": one.call_id, "function": {"name": name, "arguments": one.arguments}})
     return {
         "role": "assistant",
-        "content": "\n".join(_joined(one.content) for one in of("message")),
-        "reasoning_content": "\n".join(_joined(one.content) for one in of("reasoning")),
+        "content": "\n".join(joined(one.content) for one in of("message")),
+        "reasoning_content": "\n".join(joined(one.content) for one in of("reasoning")),
         "tool_calls": calls,
     }
 
@@ -100,7 +96,7 @@ class _Function(Struct, tag="function"):
 
 
 class _Namespace(Struct, tag="namespace"):
-    """Functions whose names have a common prefix for the model."""
+    """A group of functions. The model sees their names with the group's name as a prefix."""
 
     name: str
     tools: list[_Function]
@@ -111,7 +107,7 @@ class _Namespace(Struct, tag="namespace"):
 
 
 class _WebSearch(Struct, tag="web_search"):
-    """What Codex offers to any server, which may leave it out."""
+    """A tool that Codex lists for every server. A server may ignore it."""
 
     def read(self) -> Iterator[Json]:
         yield from ()
@@ -157,7 +153,6 @@ class ResponsesCall(ChatForm, kw_only=True, **STRICT):
             "max_tokens": self.max_output_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "prompt_cache_key": self.prompt_cache_key,
         }
 
 

@@ -38,20 +38,16 @@ def client_of(served: Serving) -> Anthropic:
     return Anthropic(base_url=url, api_key=served.token, max_retries=0)
 
 
+def both(client: Anthropic, **asked: Any) -> tuple[Any, Any]:
+    """The message as one body, and as put together from its events."""
+    whole = client.messages.create(**ASKED | asked)
+    with client.messages.stream(**ASKED | asked) as stream:
+        return whole, stream.get_final_message()
+
+
 def parts(message: Any) -> list[Any]:
     """The blocks of a message, as of any of their types."""
     return [*message.content]
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def served(engine: ScriptedEngine, fresh_llm: None) -> Iterator[Serving]:
-    with serving(engine) as served:
-        yield served
 
 
 @pytest.fixture
@@ -69,11 +65,10 @@ def tiny(tiny_gguf: Path, fresh_llm: None) -> Iterator[Anthropic]:
 def test_a_message_is_answered_whole_and_in_pieces(
     engine: ScriptedEngine, client: Anthropic
 ) -> None:
-    engine.replies += ["Hello, you."] * 2
-    whole = client.messages.create(**ASKED)
+    engine.replies += ["Hello, you."] * 3
+    whole, streamed = both(client)
     with client.messages.stream(**ASKED) as stream:
         assert "".join(stream.text_stream) == "Hello, you."
-        streamed = stream.get_final_message()
     for message in (whole, streamed):
         assert [block.to_dict() for block in message.content] == [
             {"type": "text", "text": "Hello, you."}
@@ -84,17 +79,14 @@ def test_a_message_is_answered_whole_and_in_pieces(
     assert whole.id != streamed.id
 
 
-@pytest.mark.parametrize("cut", [0, 4], ids=["whole", "cut"])
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 def test_calls_are_blocks_after_the_text(
-    cut: int, engine: ScriptedEngine, client: Anthropic
+    *, cut: bool, engine: ScriptedEngine, client: Anthropic
 ) -> None:
     text = f"Let me see.\n{OSLO.text}"
     size = text.index("3}") + 1
-    asked = {**ASKED, "tools": [WEATHER], "max_tokens": size if cut else 500}
     engine.replies += [text] * 2
-    whole = client.messages.create(**asked)
-    with client.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
+    whole, streamed = both(client, tools=[WEATHER], max_tokens=size if cut else 500)
     for message in (whole, streamed):
         said, called = each = parts(message)
         assert [one.type for one in each] == ["text", "tool_use"]
@@ -107,11 +99,7 @@ def test_calls_are_blocks_after_the_text(
 
 def test_thoughts_are_a_block_of_their_own(engine: ScriptedEngine, client: Anthropic) -> None:
     engine.replies += ["<think>Hm. Well.</think>Yes."] * 2
-    asked: dict[str, Any] = {**ASKED, "thinking": {"type": "adaptive"}}
-    whole = client.messages.create(**asked)
-    with client.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
-    for message in (whole, streamed):
+    for message in both(client, thinking={"type": "adaptive"}):
         thoughts, said = each = parts(message)
         assert [one.type for one in each] == ["thinking", "text"]
         assert (thoughts.thinking, said.text) == ("Hm. Well.", "Yes.")
@@ -232,6 +220,8 @@ def test_the_key_is_the_token(served: Serving) -> None:
     client = client_of(served).with_options(api_key="other")
     with pytest.raises(anthropic.AuthenticationError, match="The token is missing or wrong"):
         client.messages.create(**ASKED)
+    both = client.with_options(auth_token=served.token)
+    assert both.messages.create(**ASKED).content
     bearer = Anthropic(
         base_url=served.url.removesuffix("/v1"), auth_token=served.token, max_retries=0
     )

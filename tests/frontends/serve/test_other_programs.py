@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 from support.engines import load
 from support.paths import DATA
-from support.serving import serving
 
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.frontends.serve.server import Serving
@@ -24,12 +22,6 @@ from jupyter_llm.frontends.serve.server import Serving
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> LocalEngine:
     return load(request.getfixturevalue("smollm2") if "smollm2" in request.node.name else tiny_gguf)
-
-
-@pytest.fixture
-def served(engine: LocalEngine, fresh_llm: None) -> Iterator[Serving]:
-    with serving(engine) as served:
-        yield served
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,18 +32,6 @@ USER = (Message("user", "Hello there"),)
 @pytest.fixture
 def engine(tiny_gguf: Path) -> LocalEngine:
     return load(tiny_gguf)
-
-
-@pytest.fixture
-def served(engine: LocalEngine, fresh_llm: None) -> Iterator[Serving]:
-    with serving(engine) as served:
-        yield served
-
-
-@pytest.fixture
-def client(served: Serving) -> Iterator[OpenAI]:
-    with client_of(served) as client:
-        yield client
 
 
 def test_the_models_that_are_loaded_are_there(client: OpenAI) -> None:

@@ -34,17 +34,6 @@ ASKED: dict[str, Any] = {"model": "", "input": "Hello there"}
 
 
 @pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, fresh_llm: None) -> Iterator[OpenAI]:
-    with serving(engine) as served, client_of(served) as client:
-        yield client
-
-
-@pytest.fixture
 def tiny(tiny_gguf: Path, fresh_llm: None) -> Iterator[OpenAI]:
     with serving(load(tiny_gguf)) as served, client_of(served) as client:
         yield client

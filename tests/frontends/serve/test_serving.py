@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -40,17 +40,6 @@ from jupyter_llm.frontends.serve.server import Serving
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
 ASKED: dict[str, Any] = {"model": "scripted", "messages": HELLO}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def served(engine: ScriptedEngine, fresh_llm: None) -> Iterator[Serving]:
-    with serving(engine) as served:
-        yield served
 
 
 @pytest.fixture(autouse=True)
