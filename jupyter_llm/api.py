@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.steps import Steps
     from jupyter_llm.tasks.task import Task
     from jupyter_llm.tasks.tries import Tries
+    from jupyter_llm.tasks.undo import KeptRuns, Undone
 
     AnyPrompt = str | RawPrompt
 
@@ -71,6 +72,16 @@ class Models:
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # the default; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
+        self._kept_runs: KeptRuns | None = None
+
+    @property
+    def kept_runs(self) -> KeptRuns:
+        """The runs that `undo` can undo."""
+        if self._kept_runs is None:
+            from jupyter_llm.tasks.undo import KeptRuns
+
+            self._kept_runs = KeptRuns()
+        return self._kept_runs
 
     def score(
         self,
@@ -208,7 +219,8 @@ class Models:
 
     def status(self) -> Status:
         """Return the loaded models and their state."""
-        return self.current.status()
+        kept = str(self.kept_runs) if self.kept_runs else ""
+        return replace(self.current.status(), kept_runs=kept)
 
     def engine(
         self,
@@ -568,6 +580,10 @@ class LLM(Prompts):
     conversations with names.
     """
 
+    def __reduce__(self) -> str:
+        """Return its name: a copy of the user's variables need not contain it."""
+        return "llm"
+
     def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
         """Return the conversation with a name, or a new one without a name.
 
@@ -724,6 +740,22 @@ class LLM(Prompts):
 
         how = {"show": show, "show_progress": show_progress, "by_steps": True}
         return shown_steps(*self._write(task, how, **options))
+
+    def undo(self) -> Undone:
+        """Bring back the variables that the last run of written code changed.
+
+        Written code is what a model wrote and the notebook offered. The last five runs are kept, as
+        long as their old values fit into the free memory. Variables that you changed after the run
+        stay as they are. Files and other effects outside of variables are not undone.
+
+        Raises
+        ------
+        UndoError
+            No run is kept, or a cell is running.
+        """
+        from jupyter_llm.notebook.cells.shell import current_shell
+
+        return self.kept_runs.undo(current_shell())
 
     def _write(
         self,

@@ -88,7 +88,7 @@ class Status(Rich):
 
     `asked` are the user's sampling options, for the row "sampling". `residents` are all loaded
     models by last use, `neighbours` those of other kernels. `served_at` is the address for other
-    programs.
+    programs. `kept_runs`: the runs that `/undo` can undo.
     """
 
     info: ModelInfo | None
@@ -97,6 +97,7 @@ class Status(Rich):
     residents: tuple[Loaded, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     served_at: str = ""
+    kept_runs: str = ""
 
     @property
     def is_loaded(self) -> bool:
@@ -112,6 +113,8 @@ class Status(Rich):
             beside.append(("other kernels hold", _kernels_memory(self.neighbours)))
         if self.served_at:
             beside.append(("served at", self.served_at))
+        if self.kept_runs:
+            beside.append(("kept for `/undo`", self.kept_runs))
         if info is None or engine is None:
             text = "none loaded; the first prompt loads one, and `/models` lists their sizes"
             return [("model", text), *beside]

@@ -15,6 +15,7 @@ from browser.shared_notebook import beside, one_test, shared_notebook
 from browser.side_bar import SideBar
 from browser.test_panel_hostile import hostile_texts
 from playwright.sync_api import expect
+from support.seal import needs_seal
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -325,6 +326,20 @@ def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     actions.button(index, "Accept and run").click()
     expect(actions.notebook.rendered(index)).to_have_text("0.5")
     assert actions.notebook.source(index) == AFTER.replace("/ 2", "* 0.5")
+
+
+@needs_seal
+def test_the_variables_that_an_accepted_change_overwrote_come_back(actions: CellActions) -> None:
+    actions.notebook.run(actions.add("prices = [1, 2]"))
+    index = actions.propose("prices", "prices.append(3)\nprices")
+    actions.button(index, "Accept and run").click()
+    expect(actions.notebook.rendered(index)).to_have_text("[1, 2, 3]")
+    actions.page.evaluate("() => notebook.content.activeCell.node.focus()")
+    actions.page.keyboard.press("Control+k")
+    actions.page.keyboard.press("u")
+    report = actions.page.get_by_role("alert")
+    expect(report).to_contain_text("Undone: the run of `prices.append(3)`. Restored: `prices`.")
+    assert actions.kernel("prices") == [1, 2]
 
 
 def test_a_cell_of_markdown_is_changed_too(actions: CellActions) -> None:

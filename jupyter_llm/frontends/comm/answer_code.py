@@ -90,6 +90,7 @@ class AnswerCode(Part):
         # What stands for a secret in an answer must not take the place of the secret.
         kept = new_cells((cell,), user_namespace()) or (cell,)
         source, record = marked(kept[0].landing, answer)
+        llm.kept_runs.wrote(source)
         metadata = record.to_metadata() if record is not None else {}
         return Prepared(source=source, metadata=metadata, note="; ".join(told))
 

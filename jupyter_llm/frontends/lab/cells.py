@@ -45,6 +45,11 @@ class PageCells(Drafting):
         self._proposals.keep(task, waiting, self._session, is_accepted=is_accepted)
 
     @call("on a thread")
+    def undo(self) -> str:
+        """Undo the last run of written code; return what was done to the variables."""
+        return str(llm.undo())
+
+    @call("on a thread")
     def record(self, metadata: dict[str, Any], text: str | None) -> str:
         """Describe how the text of a cell or an output was made, in Markdown."""
         from jupyter_llm.records.audit import record_text

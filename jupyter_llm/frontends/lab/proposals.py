@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from jupyter_llm.api import llm
 from jupyter_llm.frontends.comm.messages import CellProposal, OpenProposal, Proposed
 from jupyter_llm.frontends.mcp.review import ProposedCell
 
@@ -77,6 +78,7 @@ class Proposals:
                     del self._accepted[next(iter(self._accepted))]
             if waiting is not None:
                 self._open[task] = waiting
+                llm.kept_runs.wrote(waiting.proposal.source, *waiting.proposal.below)
             while len(self._open) > _MOST:
                 del self._open[next(iter(self._open))]
             for page in self._pages:

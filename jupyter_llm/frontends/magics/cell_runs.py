@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
+from jupyter_llm.notebook.cells.shell import current_shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -63,6 +64,7 @@ class CellRuns:
         cell.
         """
         llm.current.hold_background(is_held=True)
+        llm.kept_runs.begin(info.raw_cell or "", current_shell())
         cell_id = getattr(info, "cell_id", None)
         if cell_id is not None or not self._runs:
             self._runs = [_CellRun(cell_id, info.raw_cell or "")]
@@ -80,6 +82,7 @@ class CellRuns:
         if run in self._runs:
             return
         llm.current.hold_background(is_held=False)
+        llm.kept_runs.end(current_shell())
         self._read_ahead()
         for chat in llm.chats:
             chat.settle()

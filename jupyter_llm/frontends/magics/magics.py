@@ -151,7 +151,9 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         self.commands = magic_commands(open_panel)
         self.recorder = Recorder(shell, llm.timeline)
         self.runs = CellRuns(lambda: self.defaults, self._chat)
-        self.writer = CellWriter(shell, self._page, lambda: self.runs.running)
+        self.writer = CellWriter(
+            shell, self._page, lambda: self.runs.running, on_write=llm.kept_runs.wrote
+        )
         self._find_page, self._open_page = find_page, open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)

@@ -458,6 +458,10 @@ def _verify(call: Call) -> Shown:
     return Shown.report(report)
 
 
+def _undo(call: Call) -> Shown:
+    return Shown.report(call.llm.undo())
+
+
 def _name(call: Call) -> str:
     """Return a command's argument without quotes."""
     return call.argument.strip("\"'")
@@ -554,6 +558,12 @@ COMMANDS = named(
         "do a task in several cells, each tried in a copy of the copy before; `--into` names the "
         'values to compute, as "mean_fare float, n int"',
         _do,
+    ),
+    Command(
+        "undo",
+        "",
+        "bring back the variables that the last run of generated code changed",
+        _undo,
     ),
     Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _task(document)),
     Command("test", "[N|NAME]", "propose a cell with tests", _task(write_tests)),

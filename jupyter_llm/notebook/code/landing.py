@@ -155,7 +155,8 @@ class CellWriter:
 
     It uses the page, or else IPython's next input, which can only add cells. A cell that runs again
     replaces the cells that it inserted before, if the user has not changed them. So they do not
-    pile up. `running` returns the id and the source of the running cell. For the main thread.
+    pile up. `running` returns the id and the source of the running cell. `on_write` receives all
+    sources. For the main thread.
     """
 
     def __init__(
@@ -163,9 +164,11 @@ class CellWriter:
         shell: InteractiveShell,
         page: Callable[[], Page | None],
         running: Callable[[], tuple[str, str] | None],
+        on_write: Callable[..., object] = lambda *_sources: None,
     ) -> None:
         self._page = page
         self._running = running
+        self._on_write = on_write
         self._next = NextInput(shell)
 
     @property
@@ -177,6 +180,7 @@ class CellWriter:
         self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
     ) -> Insertion:
         """Insert cells below the running one, or replace it by the first; return their place."""
+        self._on_write(*sources)
         running, count = self._running(), len(sources)
         page = self._page() if sources and running is not None else None
         if page is not None and running is not None:
@@ -200,6 +204,7 @@ class CellWriter:
 
         Return the reason if that failed.
         """
+        self._on_write(source)
         page = self._page()
         landing = None
         if page is not None and cell_id is not None:

@@ -15,8 +15,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
-from pathlib import Path
+from hashlib import sha256
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -84,13 +83,9 @@ class FrozenCopy:
             self.close()
 
     @property
-    def num_bytes(self) -> int:
-        """Return the memory that the copy alone uses."""
-        text = ""
-        with contextlib.suppress(OSError):
-            text = Path(f"/proc/{self._copy.pid}/smaps_rollup").read_text("ascii")
-        lines = (line.split() for line in text.splitlines() if line.startswith("Private_"))
-        return sum(int(words[1]) << 10 for words in lines)
+    def pid(self) -> int:
+        """Return the process's id."""
+        return self._copy.pid
 
     def digests(self) -> dict[str, str]:
         """Return a digest of each variable. Two copies return equal ones of an unchanged variable.
@@ -151,11 +146,11 @@ class FrozenCopy:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         while len(answer) < _SIZE.size or len(answer) < _SIZE.size + _SIZE.unpack_from(answer)[0]:
-            is_ready = bool(poll.poll(PERIOD_S * 1000))
-            piece = self._socket.recv(1 << 20) if is_ready else b""
-            answer += piece
-            reason = watch.reason(self._copy.pid, is_active=is_ready)
-            if (is_ready and not piece) or reason is not None:
+            if poll.poll(PERIOD_S * 1000):
+                if not (piece := self._socket.recv(1 << 20)):
+                    return None
+                answer += piece
+            elif watch.reason(self._copy.pid, is_active=False) is not None:
                 return None
         self._answer, self._is_owed = bytearray(), False
         return bytes(memoryview(answer)[_SIZE.size :])
@@ -180,9 +175,10 @@ class _FrozenLife(Life):
 
 
 def _send(number: int, data: bytes) -> None:
-    rest = memoryview(_SIZE.pack(len(data)) + data)
-    while rest:
-        rest = rest[os.write(number, rest) :]
+    for part in (_SIZE.pack(len(data)), data):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[os.write(number, rest) :]
 
 
 def _digests(variables: Mapping[str, Any]) -> bytes:
@@ -212,7 +208,7 @@ def _looked(value: object) -> tuple[str, dict[int, object] | None]:
     """
     if isinstance(value, _NAMED):
         return f"is {id(value)}", None
-    digest = blake2b(digest_size=16)
+    digest = sha256()
     pickler = pickle.Pickler(
         _DigestFile(digest.update),
         _PROTOCOL,

@@ -1,5 +1,6 @@
 /** The actions on the cells of one notebook: at most one for each cell. */
 
+import { Notification } from "@jupyterlab/apputils";
 import type { Cell } from "@jupyterlab/cells";
 import { Signal } from "@lumino/signaling";
 import type { BoxLayout } from "@lumino/widgets";
@@ -169,6 +170,14 @@ export class CellActions implements Decisions {
     const next = this.#offers.find(isBelow) ?? this.#offers[0];
     await this.#goTo(this.#find(next?.id ?? null));
     next?.go();
+  }
+
+  /** Undo the last run of written code, and report what was done to the variables. */
+  undo(): void {
+    this.#tools.connection.call("undo", {}).then(
+      (report) => Notification.info(report, { autoClose: 15_000 }),
+      ({ message }: Error) => Notification.warning(message, { autoClose: 15_000 }),
+    );
   }
 
   /** Have the active cell and its output go along with what is asked in the chat. */

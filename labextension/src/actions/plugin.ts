@@ -24,6 +24,7 @@ import {
   searchIcon,
   ToolbarButton,
   textEditorIcon,
+  undoIcon,
 } from "@jupyterlab/ui-components";
 import { CommandRegistry } from "@lumino/commands";
 import { Connections } from "../connection/connections.js";
@@ -134,6 +135,15 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
       execute: () => here()?.ask(),
     };
     menu.addItem({ command: add("ask", ask, trans.__("Ask about this")) });
+    const undo = {
+      label: trans.__("Undo the Last Run of Generated Code"),
+      caption: trans.__("Bring back the variables that the run changed"),
+      icon: undoIcon,
+      isEnabled: isVisible,
+      isVisible,
+      execute: () => here()?.undo(),
+    };
+    menu.addItem({ command: add("undo", undo) });
     for (const [name, { can, act, ...look }] of Object.entries(decisions())) {
       const view = () => [here()?.view].find((one) => one && can(one));
       add(name, {

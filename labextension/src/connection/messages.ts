@@ -293,6 +293,7 @@ export interface Calls {
   }): Change | string;
   open_proposals(none: Nothing): Record<string, OpenProposal>;
   keep_proposal(state: { task: string; waiting: OpenProposal | null; is_accepted: boolean }): null;
+  undo(none: Nothing): string;
   landed(result: { target: string; landing: Landing }): null;
   show_chat(panel: { panel_id: string; chat: string }): null;
   hide_chat(panel: { panel_id: string }): null;

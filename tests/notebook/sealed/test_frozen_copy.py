@@ -32,9 +32,7 @@ def kept(variables: dict[str, Any]) -> FrozenCopy:
 
 
 def process_of(copied: FrozenCopy) -> psutil.Process:
-    """The process of a copy, the newest child of ours."""
-    assert copied.num_bytes > 0
-    return max(psutil.Process().children(), key=lambda child: child.create_time())
+    return psutil.Process(copied.pid)
 
 
 def changed(before: FrozenCopy, variables: dict[str, Any]) -> set[str]:
