@@ -739,7 +739,9 @@ class LLM(Prompts):
         from jupyter_llm.tasks.steps import shown_steps
 
         how = {"show": show, "show_progress": show_progress, "by_steps": True}
-        return shown_steps(*self._write(task, how, **options))
+        steps = shown_steps(*self._write(task, how, **options))
+        self.kept_runs.replays.expect(steps)
+        return steps
 
     def undo(self) -> Undone:
         """Bring back the variables that the last run of written code changed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from jupyter_llm.engine.completion import Chunk, PromptInterrupted
 from jupyter_llm.engine.stream import PartedStream
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.code.bindings import bindings
+from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.failures.failure import reported_failure
 from jupyter_llm.notebook.sealed.facts import RAN
@@ -33,7 +34,7 @@ from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from jupyter_llm.engine.base import Engine
@@ -58,10 +59,14 @@ _GAP = re.compile(r"\n[ \t]*\n+(?=(?!(?:else|elif|except|finally)\b)[^\s)\]}][^\
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A cell of a task, and the result of running it after the cells before it."""
+    """A cell of a task, and the result of running it after the cells before it.
+
+    `after`: the variables that it made, changed or deleted, each in one line, "" for the latter.
+    """
 
     source: str
     seen: Seen
+    after: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -86,12 +91,13 @@ class Steps(Rich):
     """A task as cells that ran one after another in sealed copies. Shows as cells with results.
 
     `answer` is all of the code with its remark. `changes` are the variables that the cells make or
-    change. Nothing has changed in the kernel.
+    change. `read` are those that they read, each in one line. Nothing has changed in the kernel.
     """
 
     answer: CodeAnswer
     steps: tuple[Step, ...] = ()
     changes: tuple[Change, ...] = ()
+    read: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -149,7 +155,7 @@ def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
     if copies is None:
         return Steps(answer=answer)
     found: list[Step] = []
-    changes: dict[str, Change] = {}
+    before = {name: described(name, tries.namespace) for name in _used(answer.landing)}
     texts = (part.strip("\n") for source in answer.landing for part in paragraphs(f"{source}\n"))
     parts = [text for text in texts if has_statements(text)]
     parts[_MAX_STEPS:] = ["\n\n".join(parts[_MAX_STEPS:])] * (len(parts) > _MAX_STEPS)
@@ -159,16 +165,37 @@ def shown_steps(answer: CodeAnswer, tries: Tries) -> Steps:
                 seen = copies.push(part, tick=tries.ticking(f"Trying cell {at + 1}"))
             except KeyboardInterrupt:
                 raise PromptInterrupted(answer.completion, best=Steps(answer=answer)) from None
-            found.append(Step(part if seen.runs else "\n\n".join(parts[at:]), seen))
             if not seen.runs:
+                found.append(Step("\n\n".join(parts[at:]), seen))
                 break
-            told = seen.looked if isinstance(seen.looked, dict) else {}
-            for name in (*seen.names, *seen.changed):
-                if isinstance(after := told.get(name), str):
-                    before = tries.namespace.get(name, _MISSING)
-                    line = "" if before is _MISSING else _line(name, before)
-                    changes[name] = Change(name, line, after)
-    return Steps(answer=answer, steps=tuple(found), changes=tuple(changes.values()))
+            found.append(Step(part, seen, _after(part, seen)))
+    last = {name: line for step in found for name, line in step.after.items()}
+    changes = (Change(name, described(name, tries.namespace), last[name]) for name in last)
+    read = {name: line for name, line in before.items() if line}
+    return Steps(answer=answer, steps=tuple(found), changes=tuple(changes), read=read)
+
+
+def _used(sources: Iterable[str]) -> set[str]:
+    trees = (parse_cell(source) for source in sources)
+    return {one.name for tree in trees if tree is not None for one in uses_in(tree)}
+
+
+def _after(source: str, seen: Seen) -> dict[str, str]:
+    """Return the variables that a cell made, changed or deleted, each in one line.
+
+    If several are one object, all of them have changed.
+    """
+    import msgspec
+
+    try:
+        known = msgspec.convert(seen.looked, dict[str, tuple[str, int]])
+    except msgspec.ValidationError:
+        return {}
+    shared = {known[name][1] for name in seen.changed if name in known} - {0}
+    others = (name for name, (_, one) in known.items() if one in shared)
+    names = dict.fromkeys((*seen.names, *seen.changed, *others))
+    deleted = {one.name: "" for one in bindings(source) if one.verb == "deletes"}
+    return deleted | {name: known[name][0] for name in names if name in known}
 
 
 class StepStream(PartedStream):
@@ -382,13 +409,25 @@ def _is_torn(stream: Stream, part: str) -> bool:
     return stream.future.result().finish_reason != "stop" and parse_cell(part) is None
 
 
-def _described(namespace: dict[str, Any]) -> dict[str, str]:
-    """Describe the variables in a copy, each in a line."""
+def _described(namespace: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """Describe the variables in a copy, each in a line and by the id of an object with contents."""
     names = [name for name in namespace if type(name) is str and not name.startswith("_")]
-    return {name: _line(name, namespace[name]) for name in names[-_MAX_DESCRIBED:]}
+    return {
+        name: (described(name, namespace), _id_of(namespace[name]))
+        for name in names[-_MAX_DESCRIBED:]
+    }
 
 
-def _line(name: str, value: Any) -> str:
+def _id_of(value: object) -> int:
+    """Return the id of a value that can change, as far as it has no hash for that; else 0."""
+    return id(value) if type(value).__hash__ is None else 0
+
+
+def described(name: str, variables: Mapping[str, Any]) -> str:
+    """Return a line that describes a variable, "" if it does not exist. Runs no code of it."""
+    value = variables.get(name, _MISSING)
+    if value is _MISSING:
+        return ""
     if own_package(value) == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
     return headline(name, value, max_chars=_MAX_LINE)

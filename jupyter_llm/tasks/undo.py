@@ -25,6 +25,7 @@ from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.cells.shell import own_variables
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.records.records import source_sha256
+from jupyter_llm.tasks.replay import Replays
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.sealed.frozen_copy import FrozenCopy  # only Linux has it
@@ -95,6 +96,7 @@ class KeptRuns:
         self._written: dict[str, None] = {}  # hashes of sources
         self._runs: list[_Run] = []
         self._running: _Run | None = None
+        self.replays = Replays()
         self._reason = "no code of a model has run yet"  # why there is no run
         # Digests of restored objects, which differ from those of the objects that they replace.
         self._same: dict[str, str] = {}

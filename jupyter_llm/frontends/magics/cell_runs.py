@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from IPython.core.error import InputRejected
+
 from jupyter_llm.api import llm
+from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.shell import current_shell
 
 if TYPE_CHECKING:
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.prompt.options import Options
 
 logger = logging.getLogger(__name__)
+
+
+class NotRunError(JupyterLLMError, InputRejected):
+    """A cell must not run. After any other error IPython would remove the transformer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +44,7 @@ class CellRuns:
         self._defaults = defaults
         self._chat_of = chat_of
         self._runs: list[_CellRun] = []  # the innermost last
+        self._refusal = ""
 
     @property
     def running(self) -> tuple[str, str] | None:
@@ -64,12 +73,21 @@ class CellRuns:
         cell.
         """
         llm.current.hold_background(is_held=True)
-        llm.kept_runs.begin(info.raw_cell or "", current_shell())
+        source, shell = info.raw_cell or "", current_shell()
+        self._refusal = llm.kept_runs.replays.begin(source, shell.user_ns)
+        llm.kept_runs.begin(source, shell)
         cell_id = getattr(info, "cell_id", None)
         if cell_id is not None or not self._runs:
             self._runs = [_CellRun(cell_id, info.raw_cell or "")]
         else:
             self._runs.append(self._runs[-1])
+
+    def visit(self, tree: ast.Module) -> ast.Module:
+        """Let a cell run unless it was refused at its start (IPython's ast_transformers)."""
+        refusal, self._refusal = self._refusal, ""
+        if refusal:
+            raise NotRunError(refusal)
+        return tree
 
     def end(self, result: ExecutionResult | None) -> None:
         """Read ahead, and write the chats to the disk (IPython's post_run_cell).
@@ -82,7 +100,9 @@ class CellRuns:
         if run in self._runs:
             return
         llm.current.hold_background(is_held=False)
-        llm.kept_runs.end(current_shell())
+        shell, is_success = current_shell(), result is not None and bool(result.success)
+        llm.kept_runs.replays.end(shell.user_ns, is_success=is_success)
+        llm.kept_runs.end(shell)
         self._read_ahead()
         for chat in llm.chats:
             chat.settle()

@@ -6,6 +6,7 @@ import re
 import tokenize
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 from IPython.core.inputtransformer2 import EscapedCommand
 from IPython.core.interactiveshell import InteractiveShell
@@ -44,6 +45,7 @@ def load(
     magics.recorder.attach()  # before ours: at a cell's end we read its record
     shell.Completer.custom_matchers.append(magics.complete)
     shell.input_transformer_manager.token_transformers.append(_Question)
+    shell.ast_transformers.append(cast("Any", magics.runs))  # it only needs `visit`
     shell.events.register("pre_run_cell", magics.settle)
     shell.events.register("pre_run_cell", magics.runs.start)
     shell.events.register("post_run_cell", magics.runs.end)
@@ -61,6 +63,7 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("llm", None)
     shell.Completer.custom_matchers.remove(magics.complete)
     shell.input_transformer_manager.token_transformers.remove(_Question)
+    shell.ast_transformers.remove(cast("Any", magics.runs))
     shell.events.unregister("pre_run_cell", magics.settle)
     shell.events.unregister("pre_run_cell", magics.runs.start)
     shell.events.unregister("post_run_cell", magics.runs.end)
