@@ -1030,3 +1030,28 @@ def test_code_that_an_agent_proposes_below_a_text_becomes_a_cell_with_code(
     actions.button(index, "Insert below").click()
     made = "index => notebook.content.widgets[index].model.type"
     assert actions.page.evaluate(made, index + 1) == "code"
+
+
+def test_a_text_that_an_agent_proposes_above_its_code_is_inserted_as_markdown(
+    actions: CellActions,
+) -> None:
+    index = actions.add("price = 3")
+    cell = actions.page.evaluate("index => notebook.content.widgets[index].model.id", index)
+    review = "__import__('jupyter_llm.frontends.mcp.review', fromlist=['review'])"
+    task = "__import__('jupyter_llm').llm.task()"
+    actions.wait_for(f"{cell!r} in str({task}.tries.unrun.visible)")
+    changes = [
+        {"action": "new", "cell_id": cell, "source": "## Twice *as much*", "cell_type": "markdown"},
+        {"action": "new", "cell_id": cell, "source": "double = price * 2"},
+    ]
+    actions.kernel(
+        f"{review}.propose_cells({task}, [{review}.CellChange(**one) for one in {changes!r}])"
+    )
+    # The text can be read as it will be stored.
+    expect(actions.region(index)).to_contain_text("## Twice *as much*")
+    actions.button(index, "Insert below").click()
+    heading = actions.page.get_by_role("heading", name="Twice as much")
+    expect(heading).to_be_visible()
+    kinds = "index => notebook.content.widgets.slice(index).map(({ model }) => model.type)"
+    assert actions.page.evaluate(kinds, index) == ["code", "markdown", "code"]
+    assert actions.page.evaluate(SOURCES)[index + 1 :] == [one["source"] for one in changes]

@@ -269,12 +269,14 @@ class CellProposal(ProposalData):
     """The result of an action on a cell; the cause of an error may be in another cell.
 
     `metadata` are for the cell with the new source. `below` are the sources of new cells below it,
-    which are accepted or rejected with it.
+    which are accepted or rejected with it. `kinds`: those of all new cells, in order; if it is
+    empty, the page decides.
     """
 
     metadata: dict[str, Any]
     markdown: str
     below: list[str] = []
+    kinds: list[CellKind] = []
 
 
 class OpenProposal(Data):

@@ -58,6 +58,7 @@ class Proposals:
                 markdown=cell.verdict,
                 runs=[],
                 below=list(cell.sources[1:]),
+                kinds=list(cell.kinds),
             )
             self.keep(name, OpenProposal(None, cell.cell_id, None, change))
 

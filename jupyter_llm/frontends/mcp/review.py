@@ -20,7 +20,7 @@ from jupyter_llm.common.controls import visible
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.cells.document import DocumentCell
+from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.values.redaction import redact_mixed
@@ -36,13 +36,16 @@ _HINT = "read_notebook lists the ids."
 
 
 class CellChange(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
-    """A new cell with code, or a change of a cell."""
+    """A new cell, or a change of a cell."""
 
     action: Literal["new", "change", "delete"]
     cell_id: Annotated[
         str, Meta(max_length=200, description="the cell; a new one comes below it, or at the end")
     ] = ""
     source: Annotated[str, Meta(max_length=20_000, description="all of the cell's new text")] = ""
+    cell_type: Annotated[
+        Literal["code", "markdown"], Meta(description="of a new cell; no change alters it")
+    ] = "code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +53,14 @@ class ProposedCell:
     """A proposal at a cell, with a `verdict` on what was seen when it was tried.
 
     `before` is the source of the cell that changes; None for new cells below it. `sources` has one
-    text, an empty one to delete the cell, or the texts of all new cells.
+    text, an empty one to delete the cell, or the texts of all new cells. `kinds`: those of the new
+    cells.
     """
 
     cell_id: str
     before: str | None
     sources: tuple[str, ...]
+    kinds: tuple[CellKind, ...] = ()
     verdict: str = ""
     unknown_names: tuple[str, ...] = ()
 
@@ -180,6 +185,8 @@ def _checked(task: Task, cells: Sequence[CellChange]) -> list[tuple[CellChange, 
             reason = "the source is empty; the action `delete` deletes a cell"
         elif one.action == "change" and one.source.rstrip() == cell.source.rstrip():
             reason = "it changes nothing"
+        elif one.action == "change" and one.cell_type == "markdown" and cell.kind == "code":
+            reason = "a change keeps the cell's type; delete the cell and propose a new one"
         elif (shown := visible(one.source)) != one.source:
             at = next(at for at, c in enumerate(one.source) if shown[at : at + 1] != c)
             reason = f"no reader sees the character U+{ord(one.source[at]):04X}; write an escape"
@@ -207,15 +214,18 @@ def _tried(task: Task, cells: Sequence[tuple[CellChange, DocumentCell]]) -> list
             members = list(group)
             sources, cell = tuple(one.source for one, _ in members), members[0][1]
             verdicts, unknown = list[str](), list[str]()
-            if action == "new" or (action == "change" and cell.kind == "code"):
-                for source in sources:
-                    unknown += [n for n in unknown_names(source, tries) if n not in bound]
-                    verdicts.append(_verdict(tries, chain, source, bound))
-                    bound |= defined_names(source)
+            new_kinds = tuple(one.cell_type for one, _ in members) if action == "new" else ()
+            for source, kind in zip(sources, new_kinds or (cell.kind,), strict=True):
+                if action == "delete" or kind != "code":
+                    continue  # there is nothing to try
+                unknown += [n for n in unknown_names(source, tries) if n not in bound]
+                verdicts.append(_verdict(tries, chain, source, bound))
+                bound |= defined_names(source)
             one = ProposedCell(
                 cell_id=cell_id,
                 before=None if action == "new" else cell.source,
                 sources=sources,
+                kinds=new_kinds,
                 verdict="; ".join(dict.fromkeys(verdicts)),
                 unknown_names=tuple(dict.fromkeys(unknown)),
             )

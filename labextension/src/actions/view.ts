@@ -232,7 +232,7 @@ export class View {
     const [{ state }, cell] = [this.#task, this.#cell];
     const [fit, { content }] = [this.#fit(), this.#tools.panel];
     if (state.kind !== "proposal" || !cell || !fit || fit === "shut") return;
-    const { source, metadata, runs, below = [] } = state.proposal;
+    const { source, metadata, runs, below = [], kinds = [] } = state.proposal;
     const toRun = runs.flatMap((one) => this.#find(one) ?? []);
     if (onlyRuns(state.proposal)) {
       this.#run(toRun);
@@ -249,11 +249,14 @@ export class View {
     }
     const isSplit = fit === "fits";
     const own = (): Metadata => (isSplit ? sharedModel.getMetadata() : {});
-    const rest = below.map((part) => ({ source: part, metadata: own() }));
+    const rest = below.map((part, at) => {
+      return { source: part, metadata: own(), type: kinds[at + 1] ?? "code" };
+    });
     if (rest.length > 0) content.mode = "command"; // where the keys of the notebook undo it
     if (fit === "fits") this.#document.replace(id, { source, metadata }, undefined, rest);
     else {
-      const kind = this.#task.action === null ? "code" : type; // others propose code, below texts too
+      // A chat proposes code, also below a text.
+      const kind = kinds[0] ?? (this.#task.action === null ? "code" : type);
       this.#document.insertBelow([{ source, metadata, type: kind }, ...rest], id);
     }
     const changed = content.widgets.slice(index, index + 1 + rest.length);
@@ -468,7 +471,7 @@ export class View {
   }
 
   #propose(proposal: Change, fit: Fit, text: string): void {
-    const { source, unknown_names: unknown, markdown, runs, below = [] } = proposal;
+    const { source, unknown_names: unknown, markdown, runs, below = [], kinds } = proposal;
     const isHere = fit !== "elsewhere" && fit !== "gone";
     const isChange = !onlyRuns(proposal);
     if (!isChange) {
@@ -495,20 +498,21 @@ export class View {
     const canAccept = isChange && (fit === "fits" || fit === "below");
     this.#button(canAccept ? trans.__("Reject") : trans.__("Close"));
     const code = fit !== "fits" && isChange && source ? [source] : [];
-    const texts = [markdown, ...[...code, ...below].map((part) => this.#code(part))];
-    const parts = this.#written(texts.join("\n\n").trim());
+    const parts = [...code, ...below].map((part, at) => this.#code(part, kinds?.[at]));
+    const texts = [markdown, ...parts];
+    const elements = this.#written(texts.join("\n\n").trim());
     if (unknown.length > 0) {
       const names = unknown.join(", ");
       const warning = trans._n("%2 exists nowhere", "%2 exist nowhere", unknown.length, names);
-      parts.unshift(make("div", "jllm-action-warning", warning));
+      elements.unshift(make("div", "jllm-action-warning", warning));
     }
-    if (isHere && isAsked) parts.push(this.#asking(trans.__("What should be different?")));
+    if (isHere && isAsked) elements.push(this.#asking(trans.__("What should be different?")));
     if (fit === "fits") {
       const list = make("ul", "jllm-hidden", ...this.changes.map((line) => make("li", "", line)));
       list.ariaLabel = trans.__("Changes");
-      parts.push(list);
+      elements.push(list);
     }
-    this.#present(text, ...parts);
+    this.#present(text, ...elements);
   }
 
   #present(summary: string, ...parts: HTMLElement[]): void {
@@ -539,10 +543,10 @@ export class View {
   }
 
   /** Code in Markdown within a fence that is longer than any in it. */
-  #code(source: string): string {
+  #code(source: string, kind = this.#cell?.model.type): string {
     const runs = source.match(/`{3,}/g) ?? [];
     const fence = "`".repeat(Math.max(2, ...runs.map(({ length }) => length)) + 1);
-    const language = this.#cell?.model.type === "markdown" ? "markdown" : "python";
+    const language = kind === "markdown" ? "markdown" : "python";
     return `${fence}${language}\n${source}\n${fence}`;
   }
 

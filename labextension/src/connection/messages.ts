@@ -233,8 +233,16 @@ export interface Landing {
   refusal: Refusal | null;
 }
 
-/** A proposal for a cell, with metadata for it and a remark; `below` are new cells that belong to it. */
-export type Change = Proposal & { metadata: Metadata; markdown: string; below?: string[] };
+/**
+ * A proposal for a cell, with metadata for it and a remark; `below` are new cells that belong to it.
+ * `kinds`: those of all new cells, in order.
+ */
+export type Change = Proposal & {
+  metadata: Metadata;
+  markdown: string;
+  below?: string[];
+  kinds?: CellKind[];
+};
 
 /** A proposal that waits for a decision: of an action on a cell, or of a chat. */
 export type OpenProposal = {

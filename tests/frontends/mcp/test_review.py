@@ -96,6 +96,16 @@ def test_an_agent_hears_what_the_person_accepted_rejected_and_left_out(page: Lab
     assert state.endswith(": accepted")
 
 
+@needs_seal
+def test_texts_are_proposed_among_code_as_markdown_and_are_not_tried(page: LabPage) -> None:
+    heading = CellChange(action="new", source="## Not Python", cell_type="markdown")
+    propose(heading, change("new", source="1 / 0"), change("change", "text", "# Costs"))
+    new, changed = [one["proposal"] for one in shown(page).values()]
+    assert (new["source"], new["below"]) == ("## Not Python", ["1 / 0"])
+    assert (new["kinds"], changed["kinds"]) == (["markdown", "code"], [])
+    assert new["markdown"].count("the code") == new["markdown"].count("ZeroDivisionError") == 1
+
+
 def test_a_second_proposal_waits_until_the_person_has_decided_about_the_first(
     page: LabPage,
 ) -> None:
@@ -113,6 +123,10 @@ def test_a_second_proposal_waits_until_the_person_has_decided_about_the_first(
         ([change("delete", "off")], "Cell 1: there is no cell 'off'."),
         ([change("new", "off", "x")], "Cell 1: there is no cell 'off'."),
         ([change("change", "a", "price = 3\n")], "Cell 1: it changes nothing."),
+        (
+            [CellChange(action="change", cell_id="a", source="# P", cell_type="markdown")],
+            "Cell 1: a change keeps the cell's type",
+        ),
         ([change("change", "a", " ")], "Cell 1: the source is empty"),
         ([change("new", "a", "x = '\u202e'")], "Cell 1: no reader sees the character U+202E"),
         ([change("new", "a", "\x1b[31mx")], "Cell 1: no reader sees the character U+001B"),
