@@ -150,16 +150,21 @@ def _pages() -> Reviewer:
 
 def _waiting(task: Task, pages: Reviewer) -> list[str]:
     """Return the names of the parts that a person can still decide about."""
-    waiting = pages.all()
-    known = {cell.cell_id for cell in task.tries.unrun.visible}
+    waiting, known = pages.all(), _known(task)
     return [name for name, one in _last.items() if name in waiting and one.cell_id in known]
 
 
+def _known(task: Task) -> dict[str, DocumentCell]:
+    return {cell.cell_id: cell for cell in task.tries.unrun.visible}
+
+
 def _states(task: Task, pages: Reviewer) -> str:
-    waiting, accepted = _waiting(task, pages), pages.accepted()
+    waiting, accepted, known = _waiting(task, pages), pages.accepted(), _known(task)
     lines = []
     for name, one in _last.items():
-        state = "not decided yet" if name in waiting else "rejected"
+        is_gone = one.cell_id not in known
+        state = "not accepted, and its cell is gone" if is_gone else "rejected"
+        state = "not decided yet" if name in waiting else state
         if (source := accepted.get(name)) is not None:
             is_same = source.rstrip() == one.sources[0].rstrip()
             state = "accepted" if is_same else f"accepted in part, as\n{code_block(source)}"
@@ -170,7 +175,7 @@ def _states(task: Task, pages: Reviewer) -> str:
 
 def _checked(task: Task, cells: Sequence[CellChange]) -> list[tuple[CellChange, DocumentCell]]:
     """Return each change with its cell; `OptionError` says which of them makes no sense."""
-    known = {cell.cell_id: cell for cell in task.tries.unrun.visible}
+    known = _known(task)
     found, changed = [], list[str]()
     for number, one in enumerate(cells, 1):
         cell_id = one.cell_id or (next(reversed(known), "") if one.action == "new" else "")

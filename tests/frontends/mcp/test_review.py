@@ -96,6 +96,17 @@ def test_an_agent_hears_what_the_person_accepted_rejected_and_left_out(page: Lab
     assert state.endswith(": accepted")
 
 
+def test_an_agent_hears_that_the_cell_of_its_proposal_is_gone(page: LabPage) -> None:
+    propose(change("change", "a", "price = 4"), change("delete", "b"))
+    page.answer("cells", revision=2, at=0, remove=1, insert=[])  # without a decision
+    _, deleted = shown(page)
+    page.answer("keep_proposal", task=deleted, waiting=None, is_accepted=True)
+    page.answer("cells", revision=3, at=1, remove=1, insert=[])
+    changed, deleted = proposal_state(llm.task(), wait_s=60).splitlines()
+    assert changed.endswith(": not accepted, and its cell is gone")
+    assert deleted == "2. delete b: accepted"
+
+
 @needs_seal
 def test_texts_are_proposed_among_code_as_markdown_and_are_not_tried(page: LabPage) -> None:
     heading = CellChange(action="new", source="## Not Python", cell_type="markdown")
