@@ -250,7 +250,7 @@ class Prompts(Models):
         self,
         prompt: str,
         *,
-        tools: Iterable[Callable[..., Any]],
+        tools: Iterable[Callable[..., Any] | str],
         confirm: bool = ...,
         **options: Unpack[PromptOptions],
     ) -> ToolAnswer: ...
@@ -289,7 +289,7 @@ class Prompts(Models):
         self,
         prompt: str,
         *,
-        tools: Iterable[Callable[..., Any]],
+        tools: Iterable[Callable[..., Any] | str],
         confirm: bool = ...,
         **options: Unpack[PromptOptions],
     ) -> Stream: ...

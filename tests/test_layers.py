@@ -128,13 +128,13 @@ def test_only_one_module_knows_a_library(library: str, module: str) -> None:
     assert [name_of(path) for path in knowing] == [module]
 
 
-def test_only_one_room_knows_mcp() -> None:
+def test_one_room_serves_mcp_and_one_module_calls_servers() -> None:
     knowing = {
-        room_of(name_of(path))
+        name if (name := name_of(path)) == "ask.mcp_servers" else room_of(name)
         for path in PACKAGE.rglob("*.py")
         if any(name.partition(".")[0] in ("mcp", "mcp_types") for name in imported(path))
     }
-    assert knowing == {"frontends.mcp"}
+    assert knowing == {"frontends.mcp", "ask.mcp_servers"}
 
 
 def test_one_module_above_the_engine_submits_requests() -> None:

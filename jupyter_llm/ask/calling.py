@@ -6,23 +6,22 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jupyter_llm.ask.consent import Consent
 from jupyter_llm.ask.tools import CallReader, ToolCall, call_message, result_message
-from jupyter_llm.ask.user_functions import UserFunction, UserTools, arguments_text
+from jupyter_llm.ask.user_functions import UserTool, UserTools, arguments_text
 from jupyter_llm.engine.completion import Chunk, Completion
 from jupyter_llm.engine.request import Message
 from jupyter_llm.engine.stream import PartedStream, Stream
-from jupyter_llm.errors import NotAllowedError, OptionError
+from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
 
 _MOST_ROUNDS = 8  # of calls, for one prompt
 _REFUSED = "The user does not allow this call."
-_CHOICES = "Run it? yes, always, no or never: "
-# The answers "always" and "never", by function, as long as the process lives.
-_ANSWERS: dict[Callable[..., Any], bool] = {}
+_CONSENT = Consent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +110,12 @@ class ToolStream(PartedStream):
         return self.written[len(before) :].strip(), calls
 
 
-def _result(one: UserFunction, call: ToolCall, *, confirm: bool) -> str:
+def _result(one: UserTool, call: ToolCall, *, confirm: bool) -> str:
     """Run a call if the user allows it, and return the text that the model reads."""
     shown = f"{call.name}({arguments_text(call)})"
-    is_allowed = _ANSWERS.get(one.function) if confirm else True
-    if is_allowed is None:
-        is_allowed = _asked(one.function, shown)
-    elif is_allowed:
+    if not confirm or _CONSENT.known(one.key):
         print(f"The model calls {shown}")  # noqa: T201  as `input` shows the others
+        return one.result(call)
+    question = f"The model wants to call {shown}\nRun it?"
+    is_allowed = _CONSENT.allows(one.key, question, "confirm=False runs all calls.")
     return one.result(call) if is_allowed else _REFUSED
-
-
-def _asked(function: Callable[..., Any], shown: str) -> bool:
-    """Return whether the user allows a call."""
-    try:
-        answer = input(f"The model wants to call {shown}\n{_CHOICES}").strip().lower()
-    except (EOFError, OSError, NotImplementedError):
-        message = f"Nobody can be asked whether {shown} may run. confirm=False runs all calls."
-        raise NotAllowedError(message) from None
-    if answer in ("always", "never"):
-        _ANSWERS[function] = answer == "always"
-    return answer in ("y", "yes", "once", "always")

@@ -104,7 +104,7 @@ class Question(Generic[T]):
         given = dict(options)
         own = {name: given.pop(name) for name in names if name in given}
         functions, confirm = own.pop("tools", ()), own.pop("confirm", True)
-        if callable(functions) or (functions := tuple(functions)):
+        if callable(functions) or isinstance(functions, str) or (functions := tuple(functions)):
             from jupyter_llm.ask.user_functions import UserTools
 
             own["tools"] = UserTools(functions, confirm=confirm)

@@ -12,12 +12,18 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from reprlib import Repr
 from typing import Any
 
 from jupyter_llm.engine.constraint import Constraint, Grammar
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import OptionError
 
+_MOST_CHARS = 4000  # of a result
+_REPR = Repr()
+_REPR.maxlevel, _REPR.maxother = 4, 400
+_REPR.maxstring = _REPR.maxlong = 400
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozenset = 20
 # A call as the grammar has it, in parts.
 _OPEN, _BEFORE_NAME, _AFTER_NAME = "<tool_call>", '\n{"name": "', '", "arguments": '
 _END = "}\n</tool_call>"
@@ -190,6 +196,19 @@ def _free_rules(names: Sequence[str]) -> list[str]:
 def _json_rule(name: str, schema: Mapping[str, Any]) -> str:
     text = json.dumps({**schema, "x-guidance": _SPACING}, ensure_ascii=False)
     return f"{name}: %json {text}"
+
+
+def short_repr(value: object) -> str:
+    """Return the `repr` of a value without most of a long one."""
+    return _REPR.repr(value)
+
+
+def result_text(value: object) -> str:
+    """Return a value as a bounded text for a model."""
+    text = value if isinstance(value, str) else short_repr(value)
+    if len(text) <= _MOST_CHARS:
+        return text
+    return f"{text[:_MOST_CHARS]}\n({len(text) - _MOST_CHARS:,} more characters)"
 
 
 def call_message(text: str, calls: Iterable[ToolCall]) -> Message:

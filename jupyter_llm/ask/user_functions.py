@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
-from reprlib import Repr
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
-from jupyter_llm.ask.tools import Tool, ToolCall, ToolUse
+from jupyter_llm.ask.tools import Tool, ToolCall, ToolUse, result_text, short_repr
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.errors import OptionError
-
-_MOST_CHARS = 4000  # of a result
-_REPR = Repr()
-_REPR.maxlevel, _REPR.maxother = 4, 400
-_REPR.maxstring = _REPR.maxlong = 400
-_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozenset = 20
 
 
 class UserFunction:
@@ -28,7 +21,7 @@ class UserFunction:
 
         name = getattr(function, "__name__", "")
         if not inspect.isroutine(function) or not name.isidentifier():
-            raise OptionError(f"tools= are functions with a name, not {_REPR.repr(function)}.")
+            raise OptionError(f"tools= are functions with a name, not {short_repr(function)}.")
         if inspect.iscoroutinefunction(function):
             raise OptionError(f"{name}() is async. Give tools= a function that returns its result.")
         try:
@@ -41,7 +34,7 @@ class UserFunction:
         if schema.get("type") != "object":
             raise OptionError(f"{name}() cannot be a tool: it takes no arguments by their names.")
         text = inspect.cleandoc(function.__doc__ or "")
-        self.function = function
+        self.key = function
         self.tool = Tool(name=name, description=one_line(text.split("\n\n")[0]), parameters=schema)
 
     def result(self, call: ToolCall) -> str:
@@ -64,17 +57,40 @@ class UserFunction:
             return result_text(f"{type(error).__name__}: {reason}".rstrip(": "))
 
 
-class UserTools:
-    """The functions that a model may call for a prompt; `confirm`: the user is asked before."""
+class UserTool(Protocol):
+    """A function of the user, or a tool of a server; the answer "always" is for one `key`."""
 
-    def __init__(self, functions: Iterable[Callable[..., Any]], *, confirm: bool = True) -> None:
+    tool: Tool
+    key: Any
+
+    def result(self, call: ToolCall) -> str:
+        """Run a call, and return its result or its error as a bounded text."""
+
+
+class UserTools:
+    """What a model may call for a prompt; `confirm`: the user is asked before.
+
+    Functions of the user, and all tools of MCP servers, by the names of the servers.
+    """
+
+    def __init__(
+        self, functions: Iterable[Callable[..., Any] | str], *, confirm: bool = True
+    ) -> None:
         """Raise `OptionError` if a model cannot call one of the functions."""
-        if callable(functions):
+        if callable(functions) or isinstance(functions, str):
             raise OptionError("tools= is a list of functions. Put the function into a list: [f].")
-        offered = [UserFunction(function) for function in functions]
+        offered: list[UserTool] = []
+        for one in functions:
+            offered += _tools_of(one) if isinstance(one, str) else [UserFunction(one)]
         self.use = ToolUse(tools=[one.tool for one in offered])
         self.named = {one.tool.name: one for one in offered}
         self.confirm = confirm
+
+
+def _tools_of(server: str) -> Sequence[UserTool]:
+    from jupyter_llm.ask.mcp_servers import tools_of
+
+    return tools_of(server)
 
 
 def arguments_text(call: ToolCall) -> str:
@@ -87,11 +103,3 @@ def arguments_text(call: ToolCall) -> str:
         return plain(", ".join(f"{name}={value!r}" for name, value in arguments.items()))
     except (ValueError, AttributeError, RecursionError):
         return repr(call.arguments)
-
-
-def result_text(value: object) -> str:
-    """Return a value as a bounded text for a model."""
-    text = value if isinstance(value, str) else _REPR.repr(value)
-    if len(text) <= _MOST_CHARS:
-        return text
-    return f"{text[:_MOST_CHARS]}\n({len(text) - _MOST_CHARS:,} more characters)"

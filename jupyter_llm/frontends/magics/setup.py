@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tokenize
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,8 @@ def unload(shell: InteractiveShell) -> None:
     magics.recorder.detach()
     seen_secrets.forget()
     secrets.forget()
+    if (servers := sys.modules.get("jupyter_llm.ask.mcp_servers")) is not None:
+        servers.stop_servers()
     shell.configurables.remove(magics)
 
 

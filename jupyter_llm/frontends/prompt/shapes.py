@@ -88,14 +88,16 @@ def named_tools(
         return None
     if is_draft:
         raise OptionError("Functions are read when the prompt is sent.")
+    from jupyter_llm.ask.mcp_servers import server_names
     from jupyter_llm.ask.user_functions import UserTools
 
+    servers = server_names()
     for name in names.split(","):
-        if name not in namespace:
+        if name not in namespace and name not in servers:
             functions = [one for one, value in namespace.items() if inspect.isfunction(value)]
-            hint = nearest(name, functions, "Run the cell that defines it first.")
+            hint = nearest(name, functions + servers, "Run the cell that defines it first.")
             raise MagicUsageError(f"There is no function {name}.", hint)
-    return UserTools([namespace[name] for name in names.split(",")])
+    return UserTools([namespace.get(name, name) for name in names.split(",")])
 
 
 def _is_shape(name: str, value: object) -> bool:
