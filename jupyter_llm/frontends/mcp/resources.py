@@ -10,12 +10,16 @@ from typing import Any
 from urllib.parse import unquote
 
 import mcp_types as types
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
 
 from jupyter_llm.errors import JupyterLLMError
 
-Call = Callable[[str, dict[str, Any]], Awaitable[types.CallToolResult]]
-"""Returns the result of a named tool with arguments, or raises `JupyterLLMError`."""
+Call = Callable[[str, dict[str, Any], ProgressFnT | None], Awaitable[types.CallToolResult]]
+"""Returns the result of a named tool with arguments, or raises `JupyterLLMError`.
+
+The function, if there is one, reports the progress.
+"""
 
 CELLS, SERVED, _VARIABLE = "notebook://cells", "notebook://served", "notebook://variables/"
 _TRY = "Try the code with try_code, then propose it with propose_cells."
@@ -38,7 +42,7 @@ def handlers(call: Call, served: Callable[[], Iterable[str]] | None = None) -> d
 
     async def text_of(name: str, arguments: dict[str, Any]) -> str:
         try:
-            result = await call(name, arguments)
+            result = await call(name, arguments, None)
         except JupyterLLMError as error:
             raise MCPError(types.INVALID_PARAMS, str(error)) from error
         text = "\n".join(one.text for one in result.content if one.type == "text")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
 from mcp.server.lowlevel.server import Server
+from mcp.shared.dispatcher import ProgressFnT
 from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAnnotations
 
 from jupyter_llm._version import __version__
+from jupyter_llm.common.bars import Pace, ShowProgress, Step
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.mcp.resources import Call, handlers
 from jupyter_llm.frontends.mcp.review import propose_cells
@@ -78,9 +80,9 @@ def tool_server(call: Call, served: Callable[[], Iterable[str]] | None = None) -
             ]
         )
 
-    async def call_tool(_context: object, asked: Any) -> CallToolResult:
+    async def call_tool(context: Any, asked: Any) -> CallToolResult:
         try:
-            return await call(asked.name, asked.arguments or {})
+            return await call(asked.name, asked.arguments or {}, context.session.report_progress)
         except JupyterLLMError as error:
             return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
 
@@ -99,23 +101,38 @@ def notebook_server(llm: LLM) -> Server[Any]:
     """Return a server of the tools for the notebook of this kernel."""
     one_at_a_time = CapacityLimiter(1)  # each try forks the kernel
 
-    async def call(name: str, arguments: dict[str, Any]) -> CallToolResult:
+    async def call(
+        name: str, arguments: dict[str, Any], report: ProgressFnT | None
+    ) -> CallToolResult:
         is_try = name in (try_code.__name__, propose_cells.__name__)
         limiter = one_at_a_time if is_try else None
-        text = await to_thread.run_sync(_result, llm, name, arguments, limiter=limiter)
+        show = _progress(report)
+        text = await to_thread.run_sync(_result, llm, name, arguments, show, limiter=limiter)
         return CallToolResult(content=[TextContent(text=text)])
 
     return tool_server(call)
 
 
-def _result(llm: LLM, name: str, values: dict[str, Any]) -> str:
-    """Return a tool's result for the present notebook; a client that disconnects cancels it."""
+def _progress(report: ProgressFnT | None) -> ShowProgress:
+    """Return a function that reports steps from a thread; a client that disconnects ends it."""
+    pace = Pace()
+
+    def show(step: Step) -> None:
+        from_thread.check_cancelled()
+        if report is not None and pace.is_due():
+            from_thread.run(report, pace.elapsed_s, None, step.text)
+
+    return show
+
+
+def _result(llm: LLM, name: str, values: dict[str, Any], show_progress: ShowProgress) -> str:
+    """Return a tool's result for the present notebook."""
     if name not in TOOLS:
         raise OptionError(f"There is no tool {name!r:.80}.")
     try:
         # Models may write numbers in quotes.
         arguments = msgspec.structs.asdict(msgspec.convert(values, _tools()[name], strict=False))
-        task = llm.task(show_progress=lambda _step: from_thread.check_cancelled())
+        task = llm.task(show_progress=show_progress)
         return without_registered(TOOLS[name](task, **arguments))
     except JupyterLLMError:
         raise
@@ -149,14 +166,16 @@ async def serve_stdio(
     from mcp.client.streamable_http import streamable_http_client
     from mcp.server.stdio import stdio_server
 
-    async def call(name: str, arguments: dict[str, Any]) -> CallToolResult:
+    async def call(
+        name: str, arguments: dict[str, Any], report: ProgressFnT | None
+    ) -> CallToolResult:
         url, token = find()
         headers, timeout = {"Authorization": f"Bearer {token}"}, httpx2.Timeout(5, read=_ANSWER_S)
         # No proxy may see this machine's token.
         http = httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False)
         try:
             async with http, Client(streamable_http_client(url, http_client=http)) as client:
-                return await client.call_tool(name, arguments)
+                return await client.call_tool(name, arguments, progress_callback=report)
         except Exception as error:  # a connection raises many errors, and groups of them
             raise JupyterLLMError(
                 f"The kernel at {url} does not answer ({type(error).__name__}). "

@@ -107,6 +107,33 @@ def test_an_agent_reads_and_tries_and_the_notebook_is_as_it_was(
     assert kernel.execute("print(rows)").text == "[1, 2]\n"
 
 
+async def steps_of_a_try(client: Client, tmp_path: Path) -> list[tuple[float, str | None]]:
+    """Try code that ends after some steps were reported; return the steps."""
+    steps: list[tuple[float, str | None]] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        assert total is None  # nobody knows how long the code runs
+        steps.append((progress, message))
+        if len(steps) == 2:
+            (tmp_path / "gate").touch()
+
+    code = {"code": WAIT.format(str(tmp_path / "gate")), "timeout_s": 60}
+    result = await client.call_tool("try_code", code, progress_callback=report)
+    assert "The code ran in a sealed copy" in str(result.content[0])
+    return steps
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_an_agent_hears_the_progress_of_a_try(
+    served: Whereabouts, tmp_path: Path, mode: str
+) -> None:
+    (first_s, first), (second_s, second), *_ = with_served(
+        served, lambda client: steps_of_a_try(client, tmp_path), mode=mode
+    )
+    assert 0 < first_s < second_s
+    assert first == second == "Trying the code"
+
+
 def test_an_agent_proposes_cells_and_hears_what_the_person_took(
     kernel: Kernel, served: Whereabouts
 ) -> None:
@@ -294,6 +321,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
     async def use(client: Client) -> None:
         assert len((await client.list_tools()).tools) == 10
         assert "price: int" in await told_by(client, "list_variables")
+        assert len(await steps_of_a_try(client, tmp_path)) >= 2
         assert "price = 3" in str((await client.read_resource("notebook://cells")).contents)
         assert "price = 3" in str((await client.get_prompt("next_cell")).messages)
         refused = await client.call_tool("read_cell", {"number": 99})
