@@ -27,7 +27,10 @@ LOOPBACK = "127.0.0.1"
 
 
 class LlamaServer(Contestant):
-    """llama-server over HTTP on loopback; it ends the connection after each streamed reply."""
+    """llama-server over HTTP on loopback; it ends the connection after each streamed reply.
+
+    `options`: more options of its command line.
+    """
 
     SAMPLING: ClassVar[dict[str, Any]] = {
         "temperature": 0,
@@ -36,7 +39,7 @@ class LlamaServer(Contestant):
         "ignore_eos": True,
     }
 
-    def __init__(self, model: Path, binary: Path) -> None:
+    def __init__(self, model: Path, binary: Path, *options: str) -> None:
         super().__init__()
         self._port = free_port()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -46,6 +49,7 @@ class LlamaServer(Contestant):
                 *("--host", LOOPBACK, "--port", str(self._port)),
                 *("--ctx-size", str(N_CTX), "--parallel", str(SLOTS), "--kv-unified"),
                 *("--threads", str(THREADS), "--threads-batch", str(THREADS)),
+                *options,
             ],
             stdout=subprocess.DEVNULL,
             stderr=self._log,
