@@ -621,6 +621,7 @@ class LLM(Prompts):
             self.last_error,
             sorted(snapshot.visible, key=lambda cell: cell.counts[-1] or 0),
             snapshot.hidden,
+            pictures=self.timeline.pictures,
             engine=partial(self.current.get, model, role="task", show=show_progress),
             answers=self.answers,
             system=self.timeline.rules.above(None),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
-    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.events import CellEvent, Picture
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
     from jupyter_llm.notebook.failures.last_error import LastError
     from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -48,9 +48,9 @@ class Task:
     inserted. All prompts have the text `system`, and follow the proposal `former`. `vars` "none":
     prompts include no variables.
 
-    `cells`: the runs on the timeline that prompts may include. `hidden`: the other runs. `error`:
-    the last exception of the user's, with the run that raised it. `earlier`: the failures before
-    it, by the ids of their cells.
+    `cells`: the runs on the timeline that prompts may include. `hidden`: the other runs.
+    `pictures`: those of runs, by the runs' numbers. `error`: the last exception of the user's, with
+    the run that raised it. `earlier`: the failures before it, by the ids of their cells.
     """
 
     engine: Callable[[], Engine]
@@ -65,6 +65,7 @@ class Task:
     vars: str = "auto"
     cells: Sequence[CellEvent] = ()
     hidden: Sequence[CellEvent] = ()
+    pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None

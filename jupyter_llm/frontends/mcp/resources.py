@@ -22,6 +22,7 @@ The function, if there is one, reports the progress.
 """
 
 CELLS, SERVED, _VARIABLE = "notebook://cells", "notebook://served", "notebook://variables/"
+_PICTURES = "notebook://pictures/"
 _TRY = "Try the code with try_code, then propose it with propose_cells."
 _PROMPTS = {
     "fix": ("last_failure", f"Find the cause of this error in my notebook and mend it. {_TRY}"),
@@ -31,6 +32,7 @@ _PROMPTS = {
         f"Write the next cell of this notebook: the next useful step after its last cell. {_TRY}",
     ),
 }
+_Picture = types.ImageContent
 _NUMBER = types.PromptArgument(name="number", description="the N of In [N]", required=True)
 
 
@@ -40,7 +42,8 @@ def handlers(call: Call, served: Callable[[], Iterable[str]] | None = None) -> d
     `served` returns the paths of the notebooks that can be reached.
     """
 
-    async def text_of(name: str, arguments: dict[str, Any]) -> str:
+    async def content_of(name: str, arguments: dict[str, Any]) -> tuple[str, list[_Picture]]:
+        """Return the text and the pictures of a tool's result."""
         try:
             result = await call(name, arguments, None)
         except JupyterLLMError as error:
@@ -48,7 +51,10 @@ def handlers(call: Call, served: Callable[[], Iterable[str]] | None = None) -> d
         text = "\n".join(one.text for one in result.content if one.type == "text")
         if result.is_error:
             raise MCPError(types.INVALID_PARAMS, text)
-        return text
+        return text, [one for one in result.content if one.type == "image"]
+
+    async def text_of(name: str, arguments: dict[str, Any]) -> str:
+        return (await content_of(name, arguments))[0]
 
     async def list_resources(*_asked: object) -> types.ListResourcesResult:
         about = "All cells in order: also Markdown, and cells that have not run."
@@ -66,9 +72,19 @@ def handlers(call: Call, served: Callable[[], Iterable[str]] | None = None) -> d
             description="A variable: columns and first rows of a table, items, fields.",
             mime_type="text/plain",
         )
-        return types.ListResourceTemplatesResult(resource_templates=[variable])
+        pictures = types.ResourceTemplate(
+            uri_template=f"{_PICTURES}{{number}}",
+            name="pictures",
+            description="The pictures that the cell In [number] showed, such as plots.",
+        )
+        return types.ListResourceTemplatesResult(resource_templates=[variable, pictures])
 
     async def read(_context: object, asked: Any) -> types.ReadResourceResult:
+        if asked.uri.startswith(_PICTURES):
+            number = asked.uri.removeprefix(_PICTURES)
+            _, pictures = await content_of("read_pictures", {"number": number})
+            blobs = [_blob(asked.uri, picture) for picture in pictures]
+            return types.ReadResourceResult(contents=[*blobs])
         kind = "text/markdown" if asked.uri == CELLS else "text/plain"
         if asked.uri == CELLS:
             text = await text_of("read_notebook", {})
@@ -105,3 +121,7 @@ def handlers(call: Call, served: Callable[[], Iterable[str]] | None = None) -> d
         "on_list_prompts": list_prompts,
         "on_get_prompt": get_prompt,
     }
+
+
+def _blob(uri: str, picture: _Picture) -> types.BlobResourceContents:
+    return types.BlobResourceContents(uri=uri, mime_type=picture.mime_type, blob=picture.data)

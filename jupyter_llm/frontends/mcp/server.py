@@ -107,8 +107,7 @@ def notebook_server(llm: LLM) -> Server[Any]:
         is_try = name in (try_code.__name__, propose_cells.__name__)
         limiter = one_at_a_time if is_try else None
         show = _progress(report)
-        text = await to_thread.run_sync(_result, llm, name, arguments, show, limiter=limiter)
-        return CallToolResult(content=[TextContent(text=text)])
+        return await to_thread.run_sync(_result, llm, name, arguments, show, limiter=limiter)
 
     return tool_server(call)
 
@@ -125,15 +124,18 @@ def _progress(report: ProgressFnT | None) -> ShowProgress:
     return show
 
 
-def _result(llm: LLM, name: str, values: dict[str, Any], show_progress: ShowProgress) -> str:
+def _result(llm: LLM, name: str, values: dict[str, Any], show: ShowProgress) -> CallToolResult:
     """Return a tool's result for the present notebook."""
     if name not in TOOLS:
         raise OptionError(f"There is no tool {name!r:.80}.")
     try:
         # Models may write numbers in quotes.
         arguments = msgspec.structs.asdict(msgspec.convert(values, _tools()[name], strict=False))
-        task = llm.task(show_progress=show_progress)
-        return without_registered(TOOLS[name](task, **arguments))
+        task = llm.task(show_progress=show)
+        result = TOOLS[name](task, **arguments)
+        if isinstance(result, CallToolResult):
+            return result
+        return CallToolResult(content=[TextContent(text=without_registered(result))])
     except JupyterLLMError:
         raise
     except msgspec.ValidationError as error:

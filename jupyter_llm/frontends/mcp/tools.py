@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
+from mcp_types import CallToolResult, ImageContent
 from msgspec import Meta
 
 from jupyter_llm.chat.search import piece_of
@@ -21,7 +22,13 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.frontends.mcp.review import proposal_state, propose_cells
 from jupyter_llm.notebook.cells.events import CellEvent
-from jupyter_llm.notebook.cells.rendering import cell_name, cell_text, render_cell, source_block
+from jupyter_llm.notebook.cells.rendering import (
+    cell_name,
+    cell_text,
+    conceals,
+    render_cell,
+    source_block,
+)
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.report import failure_text
@@ -49,7 +56,7 @@ def list_cells(
 ) -> str:
     """List the cells that ran in the notebook, in order, with their outputs.
 
-    Long cells are cut to head and tail; read_cell returns a whole one. Images are named.
+    Long cells are cut to head and tail; read_cell returns a whole one. read_pictures shows plots.
     """
     shown = task.cells[-last:]
     texts = [render_cell(c, source_chars=_SOURCE_CHARS, output_chars=_OUTPUT_CHARS) for c in shown]
@@ -60,6 +67,18 @@ def list_cells(
 def read_cell(task: Task, number: Annotated[int, Meta(ge=1, description="the N of In [N]")]) -> str:
     """Return one whole cell that ran: its source and its outputs."""
     return _complete(find_cell(number, task.cells, task.hidden))
+
+
+def read_pictures(
+    task: Task, number: Annotated[int, Meta(ge=1, description="the N of In [N]")]
+) -> CallToolResult:
+    """Return the PNG and JPEG pictures that a cell showed, such as plots; the latest are kept."""
+    cell = find_cell(number, task.cells, task.hidden)
+    pictures = () if conceals(cell) else task.pictures.get(cell.number, ())
+    if not pictures:
+        raise OptionError("No picture is kept of that cell, or it may show a hidden variable.")
+    content = [ImageContent(mime_type=kind, data=data) for kind, data in pictures]
+    return CallToolResult(content=[*content])
 
 
 def read_notebook(task: Task) -> str:
@@ -165,9 +184,9 @@ def try_code(
 
 
 _READ = (list_cells, read_cell, list_variables, read_variables, last_failure, search_notebook)
-_ALL = (*_READ, try_code, read_notebook, propose_cells, proposal_state)
-TOOLS: Mapping[str, Callable[..., str]] = {one.__name__: one for one in _ALL}
-"""All tools by name: each takes a `Task` and its arguments, and returns a text."""
+_ALL = (*_READ, try_code, read_notebook, propose_cells, proposal_state, read_pictures)
+TOOLS: Mapping[str, Callable[..., str | CallToolResult]] = {one.__name__: one for one in _ALL}
+"""All tools by name: each takes a `Task` and its arguments, and returns a text or pictures."""
 
 
 def _complete(cell: CellEvent) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 OutputKind = Literal["stdout", "stderr", "result", "display", "error"]
+Picture = tuple[str, str]
+"""The type of a picture, as `image/png`, and its data in Base64."""
 
 
 @dataclass(frozen=True, slots=True)

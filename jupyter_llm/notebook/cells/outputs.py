@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from jupyter_llm.common.clipping import Scroll, clip
-from jupyter_llm.notebook.cells.events import Output, OutputKind
+from jupyter_llm.notebook.cells.events import Output, OutputKind, Picture
 from jupyter_llm.notebook.values.kinds import clean
 
 TRANSCRIPT_KEY = "jupyter_llm_transcript"
@@ -19,6 +20,8 @@ TRANSCRIPT_KEY = "jupyter_llm_transcript"
 
 _MAX_CHARS = 12_000  # of one output; a prompt includes less
 _NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell to keep
+_MAX_PICTURE = 4_000_000  # characters or bytes
+_Bundle = Mapping[str, Any]  # data by MIME types
 _NUM_FRAMES = 6
 _COMM_LOG = "No such comm: "
 _MAX_DEPTH = 50  # frames that are read
@@ -31,7 +34,7 @@ def _steady(text: str) -> str:
     return _CELL_FILE.sub("cell", clean(text))
 
 
-def bundle_text(bundle: Mapping[str, Any]) -> str:
+def bundle_text(bundle: _Bundle) -> str:
     """Return a MIME bundle as text: its plain text, or the type of an image or the like."""
     for mime in bundle:
         if mime.startswith(("image/", "video/", "audio/")):
@@ -41,6 +44,16 @@ def bundle_text(bundle: Mapping[str, Any]) -> str:
         if isinstance(text, str) and not _MEANINGLESS.fullmatch(text):
             return _steady(clip(text, _MAX_CHARS))
     return " ".join(f"<{mime}>" for mime in bundle if mime != "text/plain")
+
+
+def picture_of(bundle: _Bundle) -> Picture | None:
+    """Return the PNG or JPEG picture of a MIME bundle, unless it is very large."""
+    for mime in ("image/png", "image/jpeg"):
+        data = bundle.get(mime)
+        if isinstance(data, str | bytes) and len(data) <= _MAX_PICTURE:
+            text = b64encode(data).decode() if isinstance(data, bytes) else data
+            return mime, "".join(text.split())
+    return None
 
 
 def error_text(error: BaseException, cell_name: Callable[[str], str | None]) -> str:
@@ -80,6 +93,7 @@ class _Entry:
     kind: OutputKind
     text: str | Scroll
     display_id: str | None = None
+    picture: Picture | None = None
 
 
 class CellOutputs:
@@ -104,23 +118,32 @@ class CellOutputs:
         assert isinstance(last.text, Scroll)
         last.text.write(text)
 
-    def show(self, kind: OutputKind, text: str, display_id: str | None = None) -> None:
-        """Append a result, a display or an error."""
+    def fail(self, text: str) -> None:
+        """Append an error."""
         self._begin()
-        if text:
-            self._add(_Entry(kind, text, display_id))
+        self._add(_Entry("error", text))
 
-    def update(self, display_id: str | None, text: str) -> None:
+    def show(self, kind: OutputKind, data: _Bundle, display_id: str | None = None) -> None:
+        """Append a result or a display."""
+        self._begin()
+        if text := bundle_text(data):
+            self._add(_Entry(kind, text, display_id, picture_of(data)))
+
+    def update(self, display_id: str | None, data: _Bundle) -> None:
         """Change an earlier display of this cell; displays of other cells are not changed."""
         for shown in self._shown:
             if display_id is not None and shown.display_id == display_id:
-                shown.text = text
+                shown.text, shown.picture = bundle_text(data), picture_of(data)
 
     def clear(self, *, wait: bool) -> None:
         """Delete the outputs, at once or before the next one."""
         self._is_cleared = True
         if not wait:
             self._begin()
+
+    def pictures(self) -> list[Picture]:
+        """Return the pictures among the outputs."""
+        return [one.picture for one in self._shown if one.picture is not None]
 
     def finish(self) -> tuple[Output, ...]:
         """Return the outputs."""

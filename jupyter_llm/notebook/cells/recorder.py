@@ -17,7 +17,7 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
+from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, error_text
 from jupyter_llm.notebook.cells.rendering import SETUP_MAGICS
 from jupyter_llm.notebook.cells.shell import own_variables, parent_header
 from jupyter_llm.notebook.cells.timeline import HIDING_TAGS, NUMBERED_CELL
@@ -163,7 +163,7 @@ class Recorder:
             return
         if result is not None and error is not None:
             name = partial(self._cell_name, info, result)
-            run.outputs.show("error", error_text(error, name))
+            run.outputs.fail(error_text(error, name))
         outputs = run.outputs.finish()
         with suppress(Exception):  # unknown secrets are still found by their form
             learn(source, self._shell.user_ns, (output.text for output in outputs))
@@ -172,6 +172,7 @@ class Recorder:
             execution_count=result.execution_count if result is not None else None,
             cell_id=cell_id,
             outputs=outputs,
+            pictures=run.outputs.pictures(),
             tags=self._tags(info),
             bound=bound,
         )
@@ -274,12 +275,11 @@ class Recorder:
 def _published(outputs: CellOutputs, data: Any, *_args: Any, **options: Any) -> None:
     if TRANSCRIPT_KEY in (options.get("metadata") or {}):  # its turns belong to the chat
         return
-    text = bundle_text(data)
     display_id = (options.get("transient") or {}).get("display_id")
     if options.get("update", False):
-        outputs.update(display_id, text)
+        outputs.update(display_id, data)
     else:
-        outputs.show("display", text, display_id)
+        outputs.show("display", data, display_id)
 
 
 def _cleared(outputs: CellOutputs, wait: bool = False) -> None:  # noqa: FBT001, FBT002  as IPython's
@@ -287,7 +287,7 @@ def _cleared(outputs: CellOutputs, wait: bool = False) -> None:  # noqa: FBT001,
 
 
 def _shown(outputs: CellOutputs, format_dict: Any, *_args: Any, **_options: Any) -> None:
-    outputs.show("result", bundle_text(format_dict))
+    outputs.show("result", format_dict)
 
 
 def _is_made_of(source: str, magics: Container[str]) -> bool:

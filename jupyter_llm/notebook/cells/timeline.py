@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.document import Document
-from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.events import CellEvent, Output, Picture
 from jupyter_llm.notebook.cells.rules import ProjectRules
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.secrets import conceal_bound
@@ -33,6 +33,7 @@ HIDING_TAGS = ("llm-hide", *_SAME)
 """Tags of hidden cells."""
 
 _NOTHING: Mapping[str, str | None] = {}
+_MAX_PICTURES = 32_000_000  # characters of all pictures
 _Key = str | int  # a cell's id, or the number of its only run if it has no id
 
 
@@ -132,13 +133,14 @@ class Timeline:
     a new object, or to None if no cell made the object.
 
     `documents`: the notebook as each page shows it. `find_file` returns the notebook's file.
-    `rules`: those of the project.
+    `rules`: those of the project. `pictures`: those of the latest runs, by the runs' numbers.
     """
 
     def __init__(self, find_file: Callable[[], Path | None] = lambda: None) -> None:
         self.documents: dict[object, Document] = {}
         self._find_file = find_file
         self.rules = ProjectRules(find_file)
+        self.pictures: dict[int, Sequence[Picture]] = {}
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
         self._tags: dict[tuple[_Key, Tag], bool] = {}
@@ -187,6 +189,7 @@ class Timeline:
         execution_count: int | None = None,
         cell_id: str | None = None,
         outputs: Iterable[Output] = (),
+        pictures: Sequence[Picture] = (),
         tags: Iterable[str] | None = None,
         bound: Mapping[str, str | None] = _NOTHING,
     ) -> CellEvent:
@@ -214,6 +217,11 @@ class Timeline:
             else:
                 self._cells.append(cell)
             self._latest[_key(cell)] = cell
+            self.pictures.pop(cell.number, None)  # the new ones are the latest
+            if pictures:
+                self.pictures[cell.number] = pictures
+            while sum(len(d) for one in self.pictures.values() for _, d in one) > _MAX_PICTURES:
+                del self.pictures[next(iter(self.pictures))]
             self._first_runs.setdefault(_key(cell), self.tick())
             met = self._makers.keys() & re.findall(r"\w+", source)
             self._met.setdefault(cell.number, set()).update((n, self._makers[n]) for n in met)

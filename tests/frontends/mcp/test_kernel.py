@@ -319,7 +319,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
     kernel.execute("price = 3")
 
     async def use(client: Client) -> None:
-        assert len((await client.list_tools()).tools) == 10
+        assert len((await client.list_tools()).tools) == 11
         assert "price: int" in await told_by(client, "list_variables")
         assert len(await steps_of_a_try(client, tmp_path)) >= 2
         assert "price = 3" in str((await client.read_resource("notebook://cells")).contents)

@@ -18,6 +18,7 @@ from jupyter_llm.frontends.mcp.server import notebook_server
 from jupyter_llm.notebook.values import seen_secrets
 
 T = TypeVar("T")
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 
@@ -45,7 +46,7 @@ def test_a_client_lists_the_tools_and_what_they_take(shell: InteractiveShell, mo
     assert [one.name for one in tools] == [
         *("list_cells", "read_cell", "list_variables", "read_variables"),
         *("last_failure", "search_notebook", "try_code", "read_notebook"),
-        *("propose_cells", "proposal_state"),
+        *("propose_cells", "proposal_state", "read_pictures"),
     ]
     for one in tools:
         assert one.description
@@ -134,7 +135,7 @@ def test_a_client_reads_the_notebook_and_a_variable_as_resources(
 
     async def read(client: Client) -> list[str]:
         (cells,) = (await client.list_resources()).resources
-        (variable,) = (await client.list_resource_templates()).resource_templates
+        variable, _ = (await client.list_resource_templates()).resource_templates
         uris = [cells.uri, *(variable.uri_template.format(name=n) for n in ("price", "password"))]
         found = [await client.read_resource(uri) for uri in uris]
         return [one.contents[0].text for one in found]  # type: ignore[union-attr]
@@ -147,9 +148,32 @@ def test_a_client_reads_the_notebook_and_a_variable_as_resources(
 
 
 @MODES
+def test_a_client_sees_the_pictures_of_a_cell_that_is_not_hidden(
+    shell: InteractiveShell, mode: str
+) -> None:
+    show = "display({'image/png': %r, 'text/plain': 'a plot'}, raw=True)"
+    run(shell, show % PNG + f"\nhandle = {show % PNG[:16]}", cell_id="a", store_history=True)
+    run(shell, show % PNG, cell_id="b", store_history=True)
+    llm.timeline.hide("b")
+
+    async def look(client: Client) -> tuple[Any, ...]:
+        called = await client.call_tool("read_pictures", {"number": 1})
+        read = await client.read_resource("notebook://pictures/1")
+        hidden = await client.call_tool("read_pictures", {"number": 2})
+        return called.content, read.contents, hidden.content[0]
+
+    called, read, hidden = with_client(look, mode=mode)
+    pictures = [("image/png", PNG), ("image/png", PNG[:16])]
+    assert [(one.mime_type, one.data) for one in called] == pictures
+    assert [(one.mime_type, one.blob) for one in read] == pictures
+    assert PNG[:16] not in str(hidden)
+
+
+@MODES
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
+        ("notebook://pictures/7", "There is no cell [7]: no cell has run yet."),
         ("notebook://variables/prise", "There is no variable 'prise'. Did you mean price?"),
         ("notebook://variables/", "There is no resource 'notebook://variables/'."),
         ("file:///etc/passwd", "There is no resource 'file:///etc/passwd'."),
